@@ -1,0 +1,3 @@
+//! The store's message bus: topics, payloads, client, embedded broker and journal.
+
+pub mod payload;
