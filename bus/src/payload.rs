@@ -120,6 +120,8 @@ pub struct VisitOpened {
 pub struct ItemAttributed {
     /// The shelf event's source.
     pub shelf_source: String,
+    /// Which of that source's numberings: a source that lost its disk starts again at 1.
+    pub shelf_epoch: Uuid,
     /// The shelf event's number.
     pub shelf_seq: u64,
     /// Explanations with their odds, best first; they sum to at most 1.
