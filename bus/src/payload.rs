@@ -75,6 +75,12 @@ pub struct PlateDelta {
     pub plate: String,
     /// Change of its weight, grams.
     pub delta_g: f64,
+    /// Standard deviation of the change, grams.
+    pub sd_g: f64,
+    /// When handling of this plate began.
+    pub start_us: i64,
+    /// When this plate had settled.
+    pub end_us: i64,
 }
 
 /// Which way a gate was passed.
