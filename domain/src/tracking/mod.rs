@@ -1,7 +1,18 @@
 //! One camera's detections into tracks.
+mod assignment;
+mod config;
+mod delayed;
+mod motion;
+mod tracker;
 
 use crate::geometry::PixelBox;
 use crate::ids::TrackId;
+
+pub use assignment::Assignment;
+pub use config::TrackerConfig;
+pub use delayed::DelayedTracker;
+pub use motion::BoxNoise;
+pub use tracker::{Tracker, TrackerCounters};
 
 /// A person found in one frame.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,0 +1,314 @@
+//! The tracker itself.
+
+use crate::geometry::PixelBox;
+use crate::ids::TrackId;
+use crate::time::StoreTime;
+
+use super::assignment::Assignment;
+use super::config::TrackerConfig;
+use super::motion::BoxFilter;
+use super::{Detection, Track};
+
+/// What a tracker has met so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TrackerCounters {
+    /// Frames handled.
+    pub frames: u64,
+    /// Frames ignored because their time was not later than the one before.
+    pub frames_out_of_order: u64,
+    /// Detections handed over.
+    pub detections: u64,
+    /// Detections dropped for a box or score that is no number, or a box without area.
+    pub bad_detections: u64,
+    /// Tracks begun, confirmed or not.
+    pub tracks_begun: u64,
+}
+
+/// Somebody followed, confirmed or on trial.
+#[derive(Debug, Clone)]
+pub(super) struct Followed {
+    pub(super) id: TrackId,
+    pub(super) filter: BoxFilter,
+    /// The filter as it was after the last detection, for the re-update after a gap.
+    at_last: BoxFilter,
+    pub(super) last_box: PixelBox,
+    pub(super) last_seen: StoreTime,
+    pub(super) frames_unseen: u32,
+    pub(super) hits: u32,
+    pub(super) score_sum: f64,
+    pub(super) score: f64,
+    pub(super) confirmed: bool,
+}
+
+/// Follows people through one camera's frames. Deterministic; never reads a clock.
+#[derive(Debug, Clone)]
+pub struct Tracker {
+    config: TrackerConfig,
+    followed: Vec<Followed>,
+    next_id: u32,
+    last_frame: Option<StoreTime>,
+    counters: TrackerCounters,
+    assignment: Assignment,
+    strong: Vec<Detection>,
+    weak: Vec<Detection>,
+    rows: Vec<usize>,
+    taken: Vec<bool>,
+    tracks: Vec<Track>,
+}
+
+impl Tracker {
+    /// A tracker that has seen nothing yet.
+    #[must_use]
+    pub fn new(config: TrackerConfig) -> Self {
+        Self {
+            config,
+            followed: Vec::new(),
+            next_id: 1,
+            last_frame: None,
+            counters: TrackerCounters::default(),
+            assignment: Assignment::default(),
+            strong: Vec::new(),
+            weak: Vec::new(),
+            rows: Vec::new(),
+            taken: Vec::new(),
+            tracks: Vec::new(),
+        }
+    }
+
+    /// What it has met so far.
+    #[must_use]
+    pub fn counters(&self) -> TrackerCounters {
+        self.counters
+    }
+
+    /// Everybody followed, seen or not, confirmed or on trial.
+    pub(super) fn followed(&self) -> &[Followed] {
+        &self.followed
+    }
+
+    /// Takes one frame's detections; gives the confirmed tracks that were seen in it.
+    ///
+    /// Times must rise; a frame that is not later than the one before is ignored and counted.
+    pub fn handle_frame(&mut self, time: StoreTime, detections: &[Detection]) -> &[Track] {
+        self.tracks.clear();
+        let dt = match self.last_frame {
+            Some(last) if time <= last => {
+                self.counters.frames_out_of_order += 1;
+                return &self.tracks;
+            }
+            Some(last) => time.seconds_since(last),
+            None => 0.0,
+        };
+        self.last_frame = Some(time);
+        self.counters.frames += 1;
+        self.sort_detections(detections);
+        self.forget(time);
+        let noise = self.config.noise;
+        for f in &mut self.followed {
+            f.frames_unseen += 1;
+            f.filter.predict(dt, &noise, f.frames_unseen > 1);
+        }
+        self.associate(time);
+        for f in self.followed.iter().filter(|f| f.confirmed && f.frames_unseen == 0) {
+            self.tracks.push(Track { id: f.id, bbox: f.shown(&self.config), score: f.score });
+        }
+        &self.tracks
+    }
+
+    fn sort_detections(&mut self, detections: &[Detection]) {
+        self.counters.detections += detections.len() as u64;
+        self.strong.clear();
+        self.weak.clear();
+        for d in detections {
+            if !d.bbox.is_valid() || !d.score.is_finite() || d.bbox.area_px2() > 1e12 {
+                self.counters.bad_detections += 1;
+            } else if d.score >= self.config.strong_score {
+                self.strong.push(*d);
+            } else if d.score >= self.config.weak_score {
+                self.weak.push(*d);
+            }
+        }
+    }
+
+    /// Drops whoever has been out of sight for too long, and trials that were not seen again.
+    fn forget(&mut self, time: StoreTime) {
+        let config = &self.config;
+        self.followed.retain(|f| {
+            let unseen_s = time.seconds_since(f.last_seen);
+            if f.confirmed {
+                unseen_s <= config.keep_s
+            } else {
+                unseen_s <= config.trial_keep_s || f.frames_unseen == 0
+            }
+        });
+    }
+
+    fn associate(&mut self, time: StoreTime) {
+        // 1. Strong detections to everybody confirmed; 2. the weak to those seen of late; 3. what is left of the
+        // strong to where people were last seen; 4. then to people on trial; 5. what nobody explains is new.
+        let mut strong = std::mem::take(&mut self.strong);
+        let mut weak = std::mem::take(&mut self.weak);
+        self.match_by_motion(time, &mut strong, |f| f.confirmed);
+        let recent = self.config.weak_recent_frames;
+        self.match_by_motion(time, &mut weak, |f| f.confirmed && f.frames_unseen <= recent);
+        self.match_by_last_box(time, &mut strong);
+        self.match_by_motion(time, &mut strong, |f| !f.confirmed);
+        for d in &strong {
+            if d.score >= self.config.birth_score {
+                self.begin(time, d);
+            }
+        }
+        self.strong = strong;
+        self.weak = weak;
+    }
+
+    fn match_by_motion(
+        &mut self,
+        time: StoreTime,
+        detections: &mut Vec<Detection>,
+        wanted: impl Fn(&Followed) -> bool,
+    ) {
+        self.rows.clear();
+        self.rows.extend(
+            (0..self.followed.len())
+                .filter(|i| self.followed[*i].frames_unseen > 0 && wanted(&self.followed[*i])),
+        );
+        if self.rows.is_empty() || detections.is_empty() {
+            return;
+        }
+        let config = &self.config;
+        self.assignment.reset(self.rows.len(), detections.len());
+        for (row, i) in self.rows.iter().enumerate() {
+            let f = &self.followed[*i];
+            for (column, d) in detections.iter().enumerate() {
+                if let Some(cost) = f.motion_cost(d, config) {
+                    self.assignment.set(row, column, cost);
+                }
+            }
+        }
+        self.take_pairs(time, detections, config.limit);
+    }
+
+    /// Those who stood still behind something come back where they went, not where their last step led.
+    fn match_by_last_box(&mut self, time: StoreTime, detections: &mut Vec<Detection>) {
+        self.rows.clear();
+        self.rows.extend(
+            (0..self.followed.len())
+                .filter(|i| self.followed[*i].frames_unseen > 0 && self.followed[*i].confirmed),
+        );
+        if self.rows.is_empty() || detections.is_empty() {
+            return;
+        }
+        let config = &self.config;
+        self.assignment.reset(self.rows.len(), detections.len());
+        for (row, i) in self.rows.iter().enumerate() {
+            let f = &self.followed[*i];
+            for (column, d) in detections.iter().enumerate() {
+                let overlap = f.last_box.iou(&d.bbox);
+                if overlap > config.last_box_iou {
+                    self.assignment.set(row, column, 1.0 - overlap);
+                }
+            }
+        }
+        self.take_pairs(time, detections, 1.0);
+    }
+
+    fn take_pairs(&mut self, time: StoreTime, detections: &mut Vec<Detection>, limit: f64) {
+        self.taken.clear();
+        self.taken.resize(detections.len(), false);
+        let pairs = self.assignment.solve(limit);
+        for (row, pair) in pairs.iter().enumerate() {
+            let Some(column) = *pair else { continue };
+            self.taken[column] = true;
+            self.followed[self.rows[row]].see(time, &detections[column], &self.config);
+        }
+        let mut column = 0;
+        detections.retain(|_| {
+            column += 1;
+            !self.taken[column - 1]
+        });
+    }
+
+    fn begin(&mut self, time: StoreTime, d: &Detection) {
+        let filter = BoxFilter::new(&d.bbox, &self.config.noise);
+        self.followed.push(Followed {
+            id: TrackId(self.next_id),
+            filter,
+            at_last: filter,
+            last_box: d.bbox,
+            last_seen: time,
+            frames_unseen: 0,
+            hits: 1,
+            score_sum: d.score,
+            score: d.score,
+            confirmed: self.config.confirm_hits <= 1,
+        });
+        self.next_id = self.next_id.wrapping_add(1);
+        self.counters.tracks_begun += 1;
+    }
+}
+
+impl Followed {
+    fn motion_cost(&self, d: &Detection, config: &TrackerConfig) -> Option<f64> {
+        let predicted = self.filter.bbox();
+        let grow = config.grow + config.grow_per_sd * self.filter.place_sd() / predicted.h;
+        let overlap = grown(&predicted, grow).iou(&grown(&d.bbox, grow));
+        let low = predicted.y.max(d.bbox.y);
+        let high = (predicted.y + predicted.h).min(d.bbox.y + d.bbox.h);
+        let all = (predicted.y + predicted.h).max(d.bbox.y + d.bbox.h) - predicted.y.min(d.bbox.y);
+        let height_overlap = ((high - low) / all).max(0.0);
+        let d2 = self.filter.distance2(&d.bbox, &config.noise);
+        if overlap < config.min_iou || d2 > config.gate {
+            return None;
+        }
+        let similar = overlap * height_overlap.powf(config.height_power);
+        let cost = config.w_iou * (1.0 - similar)
+            + config.w_maha * (d2 / config.gate)
+            + config.w_vol * (self.filter.log_volume(&d.bbox, &config.noise) - config.vol0)
+            - config.w_score * d.score;
+        Some(cost)
+    }
+
+    fn see(&mut self, time: StoreTime, d: &Detection, config: &TrackerConfig) {
+        let noise = &config.noise;
+        if config.reupdate && self.frames_unseen > 1 {
+            // Observation-centric re-update (OC-SORT, Cao et al., CVPR 2023): walk the gap again along the straight
+            // line between the two sightings.
+            let gap_s = time.seconds_since(self.last_seen);
+            let steps = self.frames_unseen.min(60);
+            self.filter = self.at_last;
+            for step in 1..=steps {
+                let u = f64::from(step) / f64::from(steps);
+                let between = blend(&self.last_box, &d.bbox, u);
+                self.filter.predict(gap_s / f64::from(steps), noise, false);
+                self.filter.correct(&between, noise);
+            }
+        } else {
+            self.filter.correct(&d.bbox, noise);
+        }
+        self.at_last = self.filter;
+        self.last_box = d.bbox;
+        self.last_seen = time;
+        self.frames_unseen = 0;
+        self.hits = self.hits.saturating_add(1);
+        self.score_sum += d.score;
+        self.score = d.score;
+        self.confirmed = self.confirmed || self.hits >= config.confirm_hits;
+    }
+
+    pub(super) fn shown(&self, config: &TrackerConfig) -> PixelBox {
+        blend(&self.last_box, &self.filter.bbox(), config.show_filtered)
+    }
+}
+
+/// The box between two others: `a` at 0, `b` at 1.
+pub(super) fn blend(a: &PixelBox, b: &PixelBox, u: f64) -> PixelBox {
+    let mix = |a: f64, b: f64| a + (b - a) * u;
+    PixelBox { x: mix(a.x, b.x), y: mix(a.y, b.y), w: mix(a.w, b.w), h: mix(a.h, b.h) }
+}
+
+/// The box grown by a share of its own sides on every side (C-BIoU, Yang et al., WACV 2023).
+fn grown(b: &PixelBox, share: f64) -> PixelBox {
+    let (dx, dy) = (b.w * share, b.h * share);
+    PixelBox { x: b.x - dx, y: b.y - dy, w: b.w + 2.0 * dx, h: b.h + 2.0 * dy }
+}
