@@ -2,7 +2,8 @@
 //!
 //! Textual ids are the ones people write in `store.toml`. They are cheap to clone (shared text), at most
 //! [`MAX_ID_CHARS`] characters, and safe as one level of an MQTT topic: no white space, control character,
-//! `+`, `#` or (except in [`PlateId`]) `/`.
+//! `+`, `#` or (except in [`PlateId`]) `/`. A [`Sku`] or [`Credential`] comes from other people's systems, is never
+//! a topic, and is taken as it is: any text without control characters.
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,19 +33,40 @@ pub enum IdError {
         /// The first forbidden character.
         found: char,
     },
+    /// A control character in a code that may otherwise hold anything.
+    #[error("{text:?} holds the control character {found:?}")]
+    Control {
+        /// The offending text.
+        text: String,
+        /// The first control character.
+        found: char,
+    },
     /// A plate id that is not `gondola/shelf/plate`.
     #[error("{0:?} is not of the form gondola/shelf/plate")]
     NotAPlate(String),
 }
 
-fn check(text: &str, slash: bool) -> Result<(), IdError> {
-    if text.is_empty() {
+fn check_length(text: &str) -> Result<(), IdError> {
+    if text.trim().is_empty() {
         return Err(IdError::Empty);
     }
     let chars = text.chars().count();
     if chars > MAX_ID_CHARS {
         return Err(IdError::TooLong { text: text.chars().take(MAX_ID_CHARS).collect(), chars });
     }
+    Ok(())
+}
+
+fn check_free(text: &str) -> Result<(), IdError> {
+    check_length(text)?;
+    match text.chars().find(|c| c.is_control()) {
+        Some(found) => Err(IdError::Control { text: text.to_owned(), found }),
+        None => Ok(()),
+    }
+}
+
+fn check(text: &str, slash: bool) -> Result<(), IdError> {
+    check_length(text)?;
     let forbidden =
         |c: char| c.is_whitespace() || c.is_control() || matches!(c, '+' | '#') || (c == '/' && !slash);
     match text.chars().find(|c| forbidden(*c)) {
@@ -66,6 +88,24 @@ macro_rules! text_id {
             /// [`IdError`] when the text is empty, too long or holds a forbidden character.
             pub fn new(text: impl AsRef<str>) -> Result<Self, IdError> {
                 check(text.as_ref(), false)?;
+                Ok(Self(text.as_ref().into()))
+            }
+        }
+
+        text_id!(@traits $name);
+    };
+    (free $(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks the text and makes it an id.
+            ///
+            /// # Errors
+            /// [`IdError`] when the text is empty, too long or holds a control character.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, IdError> {
+                check_free(text.as_ref())?;
                 Ok(Self(text.as_ref().into()))
             }
         }
@@ -116,10 +156,12 @@ text_id! {
     GateId
 }
 text_id! {
+    free
     /// What a shopper entered with: a phone's QR code, a card token. Never a name.
     Credential
 }
 text_id! {
+    free
     /// A product as it is sold: a GTIN where there is one, else any code.
     Sku
 }
@@ -215,10 +257,20 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_safe_in_a_topic() {
-        assert!(Sku::new("632565000012").is_ok());
-        for bad in ["", "a/b", "a+b", "#", "two words", "tab\t"] {
+    fn a_sku_or_credential_is_taken_as_it_is() {
+        for good in ["632565000012", "A/7 #2", "dG9rZW4+/w=="] {
+            assert!(Sku::new(good).is_ok() && Credential::new(good).is_ok(), "{good:?} was refused");
+        }
+        for bad in ["", "  ", "line\nbreak"] {
             assert!(Sku::new(bad).is_err(), "{bad:?} was taken for a SKU");
+        }
+    }
+
+    #[test]
+    fn an_id_is_safe_in_a_topic() {
+        assert!(CameraId::new("cam1").is_ok());
+        for bad in ["", "a/b", "a+b", "#", "two words", "tab\t"] {
+            assert!(CameraId::new(bad).is_err(), "{bad:?} was taken for a camera");
         }
         assert!(matches!(Sku::new("x".repeat(65)), Err(IdError::TooLong { chars: 65, .. })));
     }

@@ -1,0 +1,264 @@
+//! The optional tables of a live store: `[bus]`, `[server]`, `[cloud]`, `[detector]`, `[policy]`, `[[source]]`.
+//!
+//! Secrets never stand in store.toml, only the paths of the files that hold them. Relative paths are taken from
+//! store.toml's own folder.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use linefree_domain::ids::{CameraIndex, GateIndex, PlateIndex};
+use linefree_domain::layout::StoreLayout;
+
+use super::layout::{filled, read_size_px};
+use crate::toml_walk::{Node, Table};
+
+/// The person model that is used unless `[detector] model` says otherwise.
+pub const DEFAULT_DETECTOR: &str = "person-centernet";
+
+/// Where store-sync listens unless `[server] listen` says otherwise.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:8480";
+
+/// Lines less certain than this go to review unless `[policy] review_below` says otherwise.
+pub const DEFAULT_REVIEW_BELOW: f64 = 0.9;
+
+/// How a live store is run, with every default filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveConfig {
+    /// The broker; `None` = store-sync embeds one.
+    pub bus: Option<BusConfig>,
+    /// The store's server.
+    pub server: ServerConfig,
+    /// The chain's cloud; `None` = the outbox keeps everything until there is one.
+    pub cloud: Option<CloudConfig>,
+    /// How people are found in frames.
+    pub detector: DetectorConfig,
+    /// What is charged and what is reviewed.
+    pub policy: PolicyConfig,
+    /// Where live sensors are found.
+    pub sources: Vec<SourceConfig>,
+}
+
+/// `[bus]`: the MQTT broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusConfig {
+    /// `mqtt://host:port` or `mqtts://host:port`.
+    pub url: String,
+    /// User name, where the broker wants one.
+    pub username: Option<String>,
+    /// File that holds the password on its first line.
+    pub password_file: Option<PathBuf>,
+}
+
+/// `[server]`: store-sync.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Address of the HTTP API and console.
+    pub listen: SocketAddr,
+    /// Folder of the ledger and the journals.
+    pub data_dir: PathBuf,
+}
+
+/// `[cloud]`: where receipts and events are delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloudConfig {
+    /// `http://` or `https://` address that takes CloudEvents batches.
+    pub url: String,
+    /// File that holds the bearer token on its first line.
+    pub token_file: Option<PathBuf>,
+}
+
+/// `[detector]`: the person model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DetectorConfig {
+    /// Its name in models/manifest.toml.
+    pub model: String,
+    /// Width and height the model is run at; `None` = the manifest's.
+    pub input_px: Option<[u32; 2]>,
+    /// Least score; `None` = the manifest's threshold.
+    pub score_min: Option<f64>,
+}
+
+/// `[policy]`: what is charged and what is reviewed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyConfig {
+    /// Lines less certain than this go to review, 0 to 1.
+    pub review_below: f64,
+}
+
+/// `[[source]]`: a live sensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceConfig {
+    /// What it feeds.
+    pub device: SourceDevice,
+    /// Where it is found: `rtsp://...`, `file:...`, `serial:/dev/ttyUSB0?baud=115200` ...
+    pub url: String,
+}
+
+/// What a live sensor feeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceDevice {
+    /// A camera of store.toml.
+    Camera(CameraIndex),
+    /// A scale whose channels are these plates, in order.
+    Plates(Vec<PlateIndex>),
+    /// A gate of store.toml.
+    Gate(GateIndex),
+}
+
+pub(super) fn read(root: &mut Table<'_>, folder: &Path, layout: Option<&StoreLayout>) -> LiveConfig {
+    LiveConfig {
+        bus: root.get("bus").and_then(|n| read_bus(&n, folder)),
+        server: read_server(root.get("server"), folder),
+        cloud: root.get("cloud").and_then(|n| read_cloud(&n, folder)),
+        detector: read_detector(root.get("detector")),
+        policy: read_policy(root.get("policy")),
+        sources: read_sources(root, layout),
+    }
+}
+
+fn url(node: &Node<'_>, schemes: &[&str]) -> Option<String> {
+    let text = node.str("an address")?;
+    let rest = schemes.iter().find_map(|s| text.strip_prefix(s));
+    let host = rest.and_then(|r| r.split('/').next()).unwrap_or_default();
+    if host.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        node.mistake(
+            "is not an address this program can use",
+            format!("begin it with {} and a host", schemes.join(" or ")),
+        );
+        return None;
+    }
+    if host.contains('@') {
+        // The text itself is not repeated: it may hold a password.
+        node.mistake("holds a user name or password", "move secrets to a file and name that file instead");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn path(node: &Node<'_>, folder: &Path) -> Option<PathBuf> {
+    filled(node, "a path").map(|p| folder.join(p))
+}
+
+fn read_bus(node: &Node<'_>, folder: &Path) -> Option<BusConfig> {
+    let mut t = node.table("[bus] with single brackets")?;
+    let url = t
+        .need("url", "write the broker's address: mqtt://host:1883, or remove [bus] to use the built-in one")
+        .and_then(|n| url(&n, &["mqtt://", "mqtts://"]));
+    let username = t.get("username").and_then(|n| filled(&n, "the user name"));
+    let password_file = t.get("password_file").and_then(|n| path(&n, folder));
+    if username.is_none() && password_file.is_some() {
+        t.mistake("username", "is missing beside password_file", "add the user name");
+    }
+    t.finish();
+    Some(BusConfig { url: url?, username, password_file })
+}
+
+fn read_server(node: Option<Node<'_>>, folder: &Path) -> ServerConfig {
+    let mut server = ServerConfig {
+        // The constant parses; were it ever broken, port 0 would be a visible answer.
+        listen: DEFAULT_LISTEN.parse().unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0))),
+        data_dir: folder.join("data"),
+    };
+    let Some(mut t) = node.and_then(|n| n.table("[server] with single brackets")) else { return server };
+    if let Some(n) = t.get("listen")
+        && let Some(text) = n.str("an address and a port")
+    {
+        match text.parse() {
+            Ok(listen) => server.listen = listen,
+            Err(_) => n.mistake(
+                format!("{text:?} is not an IP address with a port"),
+                format!("write for example \"{DEFAULT_LISTEN}\", or \"0.0.0.0:8480\" for every interface"),
+            ),
+        }
+    }
+    if let Some(dir) = t.get("data_dir").and_then(|n| path(&n, folder)) {
+        server.data_dir = dir;
+    }
+    t.finish();
+    server
+}
+
+fn read_cloud(node: &Node<'_>, folder: &Path) -> Option<CloudConfig> {
+    let mut t = node.table("[cloud] with single brackets")?;
+    let url = t
+        .need("url", "write where events are delivered: https://...")
+        .and_then(|n| url(&n, &["http://", "https://"]));
+    let token_file = t.get("token_file").and_then(|n| path(&n, folder));
+    t.finish();
+    Some(CloudConfig { url: url?, token_file })
+}
+
+fn fraction(node: &Node<'_>) -> Option<f64> {
+    let value = node.num("a number from 0 to 1")?;
+    if !(0.0..=1.0).contains(&value) {
+        node.mistake(format!("is {value}"), "write a number from 0 to 1");
+        return None;
+    }
+    Some(value)
+}
+
+fn read_detector(node: Option<Node<'_>>) -> DetectorConfig {
+    let mut detector = DetectorConfig { model: DEFAULT_DETECTOR.to_owned(), input_px: None, score_min: None };
+    let Some(mut t) = node.and_then(|n| n.table("[detector] with single brackets")) else { return detector };
+    if let Some(model) = t.get("model").and_then(|n| filled(&n, "a model's name")) {
+        detector.model = model;
+    }
+    detector.input_px = t.get("input_px").and_then(|n| read_size_px(&n));
+    detector.score_min = t.get("score_min").and_then(|n| fraction(&n));
+    t.finish();
+    detector
+}
+
+fn read_policy(node: Option<Node<'_>>) -> PolicyConfig {
+    let mut policy = PolicyConfig { review_below: DEFAULT_REVIEW_BELOW };
+    let Some(mut t) = node.and_then(|n| n.table("[policy] with single brackets")) else { return policy };
+    if let Some(value) = t.get("review_below").and_then(|n| fraction(&n)) {
+        policy.review_below = value;
+    }
+    t.finish();
+    policy
+}
+
+fn read_sources(root: &mut Table<'_>, layout: Option<&StoreLayout>) -> Vec<SourceConfig> {
+    let mut sources: Vec<SourceConfig> = Vec::new();
+    for (node, mut t) in root.tables("source") {
+        let url = t.need("url", "write where the sensor is found").and_then(|n| filled(&n, "an address"));
+        let named = [t.get("camera"), t.get("plates"), t.get("gate")];
+        t.finish();
+        let device = match named {
+            [Some(n), None, None] => {
+                known(&n, "camera", layout.map(|l| |id: &str| l.camera(id))).map(SourceDevice::Camera)
+            }
+            [None, None, Some(n)] => {
+                known(&n, "gate", layout.map(|l| |id: &str| l.gate(id))).map(SourceDevice::Gate)
+            }
+            [None, Some(n), None] => n.array("a list of plates").and_then(|list| {
+                let one = |n: &Node<'_>| known(n, "plate", layout.map(|l| |id: &str| l.plate(id)));
+                list.iter().map(one).collect::<Option<Vec<_>>>().map(SourceDevice::Plates)
+            }),
+            _ => {
+                node.mistake(
+                    "does not say what it feeds",
+                    "write one of camera = \"cam1\", plates = [\"1/5/10\"] or gate = \"door\"",
+                );
+                None
+            }
+        };
+        let (Some(device), Some(url)) = (device, url) else { continue };
+        if sources.iter().any(|s| s.device == device) {
+            node.mistake("feeds what an earlier source feeds", "keep one of the two");
+        }
+        sources.push(SourceConfig { device, url });
+    }
+    sources
+}
+
+fn known<T>(node: &Node<'_>, kind: &str, find: Option<impl Fn(&str) -> Option<T>>) -> Option<T> {
+    let id = node.str(&format!("the id of a {kind}"))?;
+    // Without a layout its own mistakes are the ones to mend first.
+    let found = find?(id);
+    if found.is_none() {
+        node.mistake(format!("no {kind} is called {id:?}"), format!("write the id of a {kind} of this file"));
+    }
+    found
+}
