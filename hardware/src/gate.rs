@@ -1,0 +1,103 @@
+//! Gates: where shoppers present a credential to come in, and where they leave.
+//!
+//! A gate yields an event for each person or party let through, in event time. What an event means for visits is
+//! decided in the core; a gate only tells.
+
+use linefree_domain::ids::{Credential, GateIndex};
+use linefree_domain::time::StoreTime;
+
+/// Which way a gate was passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GateDirection {
+    /// Into the store.
+    Entry,
+    /// Out of the store.
+    Exit,
+}
+
+/// Somebody passed a gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateEvent {
+    /// When.
+    pub time: StoreTime,
+    /// Which gate.
+    pub gate: GateIndex,
+    /// Which way.
+    pub direction: GateDirection,
+    /// With which credential; exits may carry none.
+    pub credential: Option<Credential>,
+    /// How many people the credential lets in; at least 1.
+    pub party: u32,
+}
+
+/// Why a gate cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// The recording behind a replay twin is bad.
+    #[error("the gates of the recording cannot be replayed further")]
+    Replay(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A gate, or all gates of one controller.
+pub trait Gate: Send {
+    /// The next event; `None` when there will be no more (a recording's end).
+    ///
+    /// # Errors
+    /// [`GateError`] when the gate cannot go on.
+    fn next_event(&mut self) -> Result<Option<GateEvent>, GateError>;
+}
+
+/// Replay twin: yields what an iterator yields, at once. Pacing is the caller's.
+#[derive(Debug)]
+pub struct ReplayGate<I> {
+    events: I,
+}
+
+impl<I> ReplayGate<I> {
+    /// A gate fed by a fallible iterator, as a recording's reader is one.
+    pub fn new(events: I) -> Self {
+        Self { events }
+    }
+}
+
+impl<I, E> Gate for ReplayGate<I>
+where
+    I: Iterator<Item = Result<GateEvent, E>> + Send,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn next_event(&mut self) -> Result<Option<GateEvent>, GateError> {
+        self.events.next().transpose().map_err(|e| GateError::Replay(e.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(seconds: f64) -> GateEvent {
+        GateEvent {
+            time: StoreTime::default().plus_s(seconds),
+            gate: GateIndex(0),
+            direction: GateDirection::Entry,
+            credential: Some(Credential::new("c1").unwrap()),
+            party: 1,
+        }
+    }
+
+    #[test]
+    fn replay_yields_all_events_then_none() {
+        let mut gate: Box<dyn Gate> =
+            Box::new(ReplayGate::new([entry(1.0), entry(2.0)].into_iter().map(Ok::<_, String>)));
+        assert_eq!(gate.next_event().unwrap(), Some(entry(1.0)));
+        assert_eq!(gate.next_event().unwrap(), Some(entry(2.0)));
+        assert_eq!(gate.next_event().unwrap(), None);
+    }
+
+    #[test]
+    fn a_bad_line_of_the_recording_is_an_error_with_its_cause() {
+        let mut gate = ReplayGate::new([Err("gate.jsonl:3: unknown gate \"dor\"")].into_iter());
+        let error = gate.next_event().unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "gate.jsonl:3: unknown gate \"dor\"");
+    }
+}
