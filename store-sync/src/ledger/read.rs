@@ -1,0 +1,489 @@
+//! Questions to the ledger, over a connection of their own: readers never wait for the writer, nor it for them (WAL).
+
+use std::path::Path;
+
+use linefree_bus::payload::Event;
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use uuid::Uuid;
+
+use super::rebuild::event_of;
+use super::{Doing, LedgerError, clamp_seq, connect};
+
+/// An event with its place in the ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredEvent {
+    /// Position in the ledger, from 1.
+    pub ledger_seq: u64,
+    /// When the ledger took it, wall clock.
+    pub received_us: i64,
+    /// What happened.
+    pub event: Event,
+}
+
+/// A visit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VisitRow {
+    /// Its id.
+    pub visit: String,
+    /// What the shopper entered with.
+    pub credential: Option<String>,
+    /// How many people.
+    pub party: u32,
+    /// When it began; `None` when the ledger was never told.
+    pub opened_us: Option<i64>,
+    /// When it ended; `None` while it lasts.
+    pub left_us: Option<i64>,
+}
+
+/// A line of a cart or receipt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LineRow {
+    /// The product.
+    pub sku: String,
+    /// What people call it.
+    pub name: String,
+    /// How many.
+    pub quantity: u32,
+    /// Price of one, minor units.
+    pub unit_price_minor: i64,
+    /// Probability that the line is right.
+    pub probability: f64,
+    /// Must a person look?
+    pub review: bool,
+}
+
+/// What a visit that still lasts holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CartRow {
+    /// The visit.
+    pub visit: VisitRow,
+    /// When the cart was last told; `None` for never.
+    pub changed_us: Option<i64>,
+    /// Its lines, by SKU.
+    pub lines: Vec<LineRow>,
+}
+
+/// A visit that ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReceiptRow {
+    /// The visit.
+    pub visit: String,
+    /// What the shopper entered with.
+    pub credential: Option<String>,
+    /// When it began.
+    pub entered_us: i64,
+    /// When it ended.
+    pub left_us: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// What may be charged, minor units.
+    pub charge_minor: i64,
+    /// What waits for a person, minor units.
+    pub in_review_minor: i64,
+    /// Its lines, by SKU.
+    pub lines: Vec<LineRow>,
+}
+
+/// One explanation of a shelf event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CandidateRow {
+    /// Who.
+    pub visit: Option<String>,
+    /// What.
+    pub sku: Option<String>,
+    /// Taken (positive) or put back (negative).
+    pub quantity: i32,
+    /// Its odds.
+    pub probability: f64,
+}
+
+/// A shelf event that is explained by a visit, with every other explanation beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EvidenceRow {
+    /// The shelf event's source.
+    pub source: String,
+    /// Its numbering.
+    pub epoch: String,
+    /// Its number.
+    pub seq: u64,
+    /// When handling began and the weight had settled, and by how much it changed: `None` while the ledger has the
+    /// explanation but not the shelf event itself.
+    pub shelf: Option<(i64, i64, f64, f64)>,
+    /// Plates and their own change, grams.
+    pub plates: Vec<(String, f64)>,
+    /// Explanations, best first.
+    pub candidates: Vec<CandidateRow>,
+}
+
+/// A fault, as last told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FaultRow {
+    /// What is faulty.
+    pub device: String,
+    /// Short name of the fault.
+    pub fault: String,
+    /// For people.
+    pub message: String,
+    /// Over?
+    pub cleared: bool,
+    /// Event time.
+    pub time_us: i64,
+    /// Who says so.
+    pub reported_by: String,
+}
+
+/// One numbering of one source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceRow {
+    /// The source.
+    pub source: String,
+    /// Its numbering.
+    pub epoch: String,
+    /// Complete up to here.
+    pub contiguous_seq: u64,
+    /// Highest number seen.
+    pub highest_seq: u64,
+    /// Event time of its youngest event.
+    pub last_time_us: i64,
+}
+
+/// Counts over the whole ledger.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Number of the last event.
+    pub ledger_seq: u64,
+    /// The cloud has everything up to here.
+    pub acknowledged_seq: u64,
+    /// Visits that began.
+    pub visits: u64,
+    /// Receipts.
+    pub receipts: u64,
+    /// Receipts with at least one line in review.
+    pub receipts_in_review: u64,
+    /// Events with a known number and another content.
+    pub conflicts: u64,
+    /// Stored events that break a constraint.
+    pub oddities: u64,
+    /// Numbers that sources can no longer send.
+    pub lost: u64,
+}
+
+/// The ledger, open for reading.
+#[derive(Debug)]
+pub struct LedgerReader {
+    pub(super) conn: Connection,
+}
+
+impl LedgerReader {
+    /// Opens a ledger that exists.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: there is none, or SQLite fails.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        if !path.is_file() {
+            return Err(LedgerError::NoLedger(format!("{} does not exist", path.display())));
+        }
+        let conn = connect(path)?;
+        conn.pragma_update(None, "query_only", true).doing("opening it for reading")?;
+        Ok(Self { conn })
+    }
+
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, LedgerError> {
+        let read = || self.conn.prepare_cached(sql)?.query_map(params, row)?.collect();
+        let rows: rusqlite::Result<Vec<T>> = read();
+        rows.doing("answering a question")
+    }
+
+    /// The ledger's id and its store.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn identity(&self) -> Result<(Uuid, String), LedgerError> {
+        let (id, store): (String, String) = self
+            .conn
+            .query_row("SELECT ledger_id, store FROM ledger", [], |r| Ok((r.get(0)?, r.get(1)?)))
+            .doing("reading its identity")?;
+        Ok((Uuid::parse_str(&id).map_err(|e| LedgerError::NoLedger(e.to_string()))?, store))
+    }
+
+    /// Up to `limit` events after a ledger number, in order.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn events_after(&self, after: u64, limit: u32) -> Result<Vec<StoredEvent>, LedgerError> {
+        let mut statement = self
+            .conn
+            .prepare_cached(
+                "SELECT ledger_seq, source, epoch, source_seq, time_us, body, received_us FROM events
+                 WHERE ledger_seq > ? ORDER BY ledger_seq LIMIT ?",
+            )
+            .doing("reading the events")?;
+        let mut rows = statement.query(params![clamp_seq(after), limit]).doing("reading the events")?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next().doing("reading the events")? {
+            out.push(StoredEvent {
+                ledger_seq: row.get::<_, i64>(0).doing("reading the events")?.cast_unsigned(),
+                received_us: row.get(6).doing("reading the events")?,
+                event: event_of(row)?,
+            });
+        }
+        Ok(out)
+    }
+
+    /// The visits, youngest first; those without a beginning first of all.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn visits(&self, limit: u32) -> Result<Vec<VisitRow>, LedgerError> {
+        self.all(
+            "SELECT k.visit, coalesce(v.credential, r.credential), coalesce(v.party, 1),
+                    coalesce(v.opened_us, r.entered_us), r.left_us
+             FROM (SELECT visit FROM visits UNION SELECT visit FROM receipts) k
+             LEFT JOIN visits v USING (visit) LEFT JOIN receipts r USING (visit)
+             ORDER BY 4 DESC NULLS FIRST, 1 LIMIT ?",
+            params![limit],
+            visit,
+        )
+    }
+
+    /// What every visit that still lasts holds, oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn carts(&self, limit: u32) -> Result<Vec<CartRow>, LedgerError> {
+        let mut carts = self.all(
+            "SELECT k.visit, v.credential, coalesce(v.party, 1), v.opened_us, NULL, c.changed_us
+             FROM (SELECT visit FROM visits UNION SELECT visit FROM carts) k
+             LEFT JOIN visits v USING (visit) LEFT JOIN carts c USING (visit)
+             WHERE NOT EXISTS (SELECT 1 FROM receipts r WHERE r.visit = k.visit)
+             ORDER BY 4, 1 LIMIT ?",
+            params![limit],
+            |r| Ok(CartRow { visit: visit(r)?, changed_us: r.get(5)?, lines: Vec::new() }),
+        )?;
+        for cart in &mut carts {
+            cart.lines = self.lines("cart_lines", &cart.visit.visit)?;
+        }
+        Ok(carts)
+    }
+
+    /// The youngest receipts, youngest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn receipts(&self, limit: u32) -> Result<Vec<ReceiptRow>, LedgerError> {
+        let mut receipts = self.all(
+            "SELECT visit, credential, entered_us, left_us, currency, charge_minor, in_review_minor FROM receipts
+             ORDER BY left_us DESC, visit LIMIT ?",
+            params![limit],
+            receipt,
+        )?;
+        for receipt in &mut receipts {
+            receipt.lines = self.lines("receipt_lines", &receipt.visit)?;
+        }
+        Ok(receipts)
+    }
+
+    /// One visit's receipt.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn receipt(&self, visit: &str) -> Result<Option<ReceiptRow>, LedgerError> {
+        let found = self
+            .all(
+                "SELECT visit, credential, entered_us, left_us, currency, charge_minor, in_review_minor
+                 FROM receipts WHERE visit = ?",
+                params![visit],
+                receipt,
+            )?
+            .pop();
+        let Some(mut receipt) = found else { return Ok(None) };
+        receipt.lines = self.lines("receipt_lines", visit)?;
+        Ok(Some(receipt))
+    }
+
+    fn lines(&self, table: &str, visit: &str) -> Result<Vec<LineRow>, LedgerError> {
+        let sql = format!(
+            "SELECT sku, name, quantity, unit_price_minor, probability, review FROM {table} WHERE visit = ?
+             ORDER BY sku"
+        );
+        self.all(&sql, params![visit], |r| {
+            Ok(LineRow {
+                sku: r.get(0)?,
+                name: r.get(1)?,
+                quantity: r.get(2)?,
+                unit_price_minor: r.get(3)?,
+                probability: r.get(4)?,
+                review: r.get(5)?,
+            })
+        })
+    }
+
+    /// Every shelf event that some explanation gives to a visit, in time order.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn evidence(&self, visit: &str) -> Result<Vec<EvidenceRow>, LedgerError> {
+        let mut rows = self.all(
+            "SELECT DISTINCT c.shelf_source, c.shelf_epoch, c.shelf_seq, s.start_us, s.end_us, s.delta_g, s.sd_g
+             FROM attribution_candidates c
+             LEFT JOIN shelf_events s
+               ON (s.source, s.epoch, s.seq) = (c.shelf_source, c.shelf_epoch, c.shelf_seq)
+             WHERE c.visit = ? ORDER BY s.start_us NULLS LAST, 1, 2, 3",
+            params![visit],
+            |r| {
+                let start: Option<i64> = r.get(3)?;
+                let shelf = match start {
+                    Some(start) => Some((start, r.get(4)?, r.get(5)?, r.get(6)?)),
+                    None => None,
+                };
+                Ok(EvidenceRow {
+                    source: r.get(0)?,
+                    epoch: r.get(1)?,
+                    seq: r.get::<_, i64>(2)?.cast_unsigned(),
+                    shelf,
+                    plates: Vec::new(),
+                    candidates: Vec::new(),
+                })
+            },
+        )?;
+        for row in &mut rows {
+            let key = params![row.source, row.epoch, clamp_seq(row.seq)];
+            row.plates = self.all(
+                "SELECT plate, delta_g FROM shelf_event_plates WHERE source = ? AND epoch = ? AND seq = ?
+                 ORDER BY plate",
+                key,
+                |r| Ok((r.get(0)?, r.get(1)?)),
+            )?;
+            row.candidates = self.all(
+                "SELECT visit, sku, quantity, probability FROM attribution_candidates
+                 WHERE shelf_source = ? AND shelf_epoch = ? AND shelf_seq = ? ORDER BY rank",
+                key,
+                |r| {
+                    Ok(CandidateRow {
+                        visit: r.get(0)?,
+                        sku: r.get(1)?,
+                        quantity: r.get(2)?,
+                        probability: r.get(3)?,
+                    })
+                },
+            )?;
+        }
+        Ok(rows)
+    }
+
+    /// The faults, those that last first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn faults(&self, limit: u32) -> Result<Vec<FaultRow>, LedgerError> {
+        self.all(
+            "SELECT device, fault, message, cleared, time_us, by_source FROM device_faults
+             ORDER BY cleared, time_us DESC, device, fault LIMIT ?",
+            params![limit],
+            |r| {
+                Ok(FaultRow {
+                    device: r.get(0)?,
+                    fault: r.get(1)?,
+                    message: r.get(2)?,
+                    cleared: r.get(3)?,
+                    time_us: r.get(4)?,
+                    reported_by: r.get(5)?,
+                })
+            },
+        )
+    }
+
+    /// Every numbering of every source.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn sources(&self) -> Result<Vec<SourceRow>, LedgerError> {
+        self.all(
+            "SELECT source, epoch, contiguous_seq, highest_seq, last_time_us FROM sources ORDER BY source, epoch",
+            [],
+            |r| {
+                Ok(SourceRow {
+                    source: r.get(0)?,
+                    epoch: r.get(1)?,
+                    contiguous_seq: r.get::<_, i64>(2)?.cast_unsigned(),
+                    highest_seq: r.get::<_, i64>(3)?.cast_unsigned(),
+                    last_time_us: r.get(4)?,
+                })
+            },
+        )
+    }
+
+    /// Counts over the whole ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn totals(&self) -> Result<Totals, LedgerError> {
+        self.conn
+            .prepare_cached(
+                "SELECT (SELECT coalesce(max(ledger_seq), 0) FROM events),
+                        (SELECT acknowledged_seq FROM outbox),
+                        (SELECT count(*) FROM visits),
+                        (SELECT count(*) FROM receipts),
+                        (SELECT count(DISTINCT visit) FROM receipt_lines WHERE review),
+                        (SELECT coalesce(sum(times), 0) FROM conflicts),
+                        (SELECT count(*) FROM oddities),
+                        (SELECT coalesce(sum(to_seq - from_seq + 1), 0) FROM losses)",
+            )
+            .and_then(|mut s| {
+                s.query_row([], |r| {
+                    let n = |i: usize| r.get::<_, i64>(i).map(i64::cast_unsigned);
+                    Ok(Totals {
+                        ledger_seq: n(0)?,
+                        acknowledged_seq: n(1)?,
+                        visits: n(2)?,
+                        receipts: n(3)?,
+                        receipts_in_review: n(4)?,
+                        conflicts: n(5)?,
+                        oddities: n(6)?,
+                        lost: n(7)?,
+                    })
+                })
+            })
+            .doing("counting")
+    }
+
+    /// How far the cloud has the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn acknowledged_seq(&self) -> Result<u64, LedgerError> {
+        self.conn
+            .query_row("SELECT acknowledged_seq FROM outbox", [], |r| r.get::<_, i64>(0))
+            .optional()
+            .doing("reading the outbox")
+            .map(|seq| seq.unwrap_or(0).cast_unsigned())
+    }
+}
+
+fn visit(r: &Row<'_>) -> rusqlite::Result<VisitRow> {
+    Ok(VisitRow {
+        visit: r.get(0)?,
+        credential: r.get(1)?,
+        party: r.get(2)?,
+        opened_us: r.get(3)?,
+        left_us: r.get(4)?,
+    })
+}
+
+fn receipt(r: &Row<'_>) -> rusqlite::Result<ReceiptRow> {
+    Ok(ReceiptRow {
+        visit: r.get(0)?,
+        credential: r.get(1)?,
+        entered_us: r.get(2)?,
+        left_us: r.get(3)?,
+        currency: r.get(4)?,
+        charge_minor: r.get(5)?,
+        in_review_minor: r.get(6)?,
+        lines: Vec::new(),
+    })
+}

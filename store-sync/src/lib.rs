@@ -1,0 +1,3 @@
+//! The store's server: the ledger, its synchronisation with the cloud, the HTTP API and the console.
+
+pub mod ledger;
