@@ -1,1 +1,334 @@
-//! Being written.
+//! Everything composed: observations, shelf events and gates in, decisions out. The floor role's brain.
+//!
+//! Inputs may come in any order within the reorder bound: they wait in a queue until the caller's watermark says
+//! that nothing older will follow, and are then taken in event time. The caller decides how long to wait
+//! ([`Store::advance`]); the same inputs give the same decisions whatever their order of arrival.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::attribution::{Attribution, AttributionConfig, Candidate, Reach, ReachConfig};
+use crate::cart::{CartPolicy, Line, Receipt, lines};
+use crate::floor::{FloorConfig, FloorEvent, FloorTracker, PeopleObservation};
+use crate::ids::{ProductIndex, ShopperId, VisitId};
+use crate::layout::StoreLayout;
+use crate::shelf::ShelfEvent;
+use crate::time::StoreTime;
+use crate::visit::{GatePassed, Visit, VisitConfig, Visits};
+
+/// Limits and policies of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct StoreConfig {
+    /// Tracking on the floor.
+    pub floor: FloorConfig,
+    /// How people reach.
+    pub reach: ReachConfig,
+    /// Who took what.
+    pub attribution: AttributionConfig,
+    /// Gates and visits.
+    pub visit: VisitConfig,
+    /// What may be charged.
+    pub cart: CartPolicy,
+}
+
+/// Something the store has seen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// People on the floor.
+    People(PeopleObservation),
+    /// A lift or put, with a tag that comes back with its explanation.
+    Shelf {
+        /// The caller's reference.
+        tag: u64,
+        /// What changed.
+        event: ShelfEvent,
+    },
+    /// A gate was passed.
+    Gate(GatePassed),
+}
+
+impl Input {
+    fn time(&self) -> StoreTime {
+        match self {
+            Self::People(observation) => observation.time,
+            Self::Shelf { event, .. } => event.end(),
+            Self::Gate(passed) => passed.time,
+        }
+    }
+
+    /// Order of inputs of the same moment: gates before people before shelves, each by its own device.
+    fn rank(&self) -> (u8, usize) {
+        match self {
+            Self::Gate(passed) => (0, passed.gate.0),
+            Self::People(observation) => (1, observation.camera.0),
+            Self::Shelf { event, .. } => (2, event.changes.first().map_or(0, |c| c.plate.0)),
+        }
+    }
+}
+
+/// Something the store decided.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// A visit began.
+    VisitOpened(Visit),
+    /// A shelf event was explained.
+    ItemAttributed {
+        /// The caller's reference to the shelf event.
+        tag: u64,
+        /// When the event ended.
+        time: StoreTime,
+        /// Who (shopper and, where known, visit), what, how many; best first.
+        candidates: Vec<(Candidate, Option<VisitId>)>,
+    },
+    /// A visit's cart is now this.
+    CartChanged {
+        /// The visit.
+        visit: VisitId,
+        /// When.
+        time: StoreTime,
+        /// Its lines.
+        lines: Vec<Line>,
+    },
+    /// A visit ended.
+    VisitClosed(Receipt),
+}
+
+/// What a store has taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreCounters {
+    /// People observations.
+    pub people: u64,
+    /// Shelf events.
+    pub shelf_events: u64,
+    /// Gate events.
+    pub gates: u64,
+    /// Inputs that came after their moment had passed; they are still used, at once.
+    pub late: u64,
+}
+
+type QueueKey = (StoreTime, (u8, usize), u64);
+
+/// One store's floor role.
+#[derive(Debug)]
+pub struct Store {
+    layout: Arc<StoreLayout>,
+    config: StoreConfig,
+    floor: FloorTracker,
+    attribution: Attribution,
+    visits: Visits,
+    queue: BTreeMap<QueueKey, Input>,
+    arrived: u64,
+    now: Option<StoreTime>,
+    carts: BTreeMap<VisitId, Vec<Line>>,
+    decisions: Vec<Decision>,
+    counters: StoreCounters,
+}
+
+/// Steps in which time passes when nothing is seen, seconds.
+const TICK_S: f64 = 0.5;
+/// A shopper without a visit who holds something with this probability gets one.
+const UNKNOWN_HOLDS: f64 = 0.5;
+
+impl Store {
+    /// An empty store.
+    #[must_use]
+    pub fn new(layout: Arc<StoreLayout>, config: StoreConfig) -> Self {
+        Self {
+            floor: FloorTracker::new(&layout, config.floor),
+            attribution: Attribution::new(&layout, config.attribution),
+            visits: Visits::new(config.visit),
+            layout,
+            config,
+            queue: BTreeMap::new(),
+            arrived: 0,
+            now: None,
+            carts: BTreeMap::new(),
+            decisions: Vec::new(),
+            counters: StoreCounters::default(),
+        }
+    }
+
+    /// The floor as it is believed to be now.
+    #[must_use]
+    pub fn floor(&self) -> &FloorTracker {
+        &self.floor
+    }
+
+    /// The visit that a shopper belongs to.
+    #[must_use]
+    pub fn visit_of(&self, shopper: ShopperId) -> Option<&VisitId> {
+        self.visits.of(shopper)
+    }
+
+    /// What has been taken in.
+    #[must_use]
+    pub fn counters(&self) -> StoreCounters {
+        self.counters
+    }
+
+    /// How many inputs wait for the watermark.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Takes an input in; it is used when the watermark has passed it.
+    pub fn handle(&mut self, input: Input) {
+        match &input {
+            Input::People(_) => self.counters.people += 1,
+            Input::Shelf { .. } => self.counters.shelf_events += 1,
+            Input::Gate(_) => self.counters.gates += 1,
+        }
+        if self.now.is_some_and(|now| input.time() < now) {
+            self.counters.late += 1;
+        }
+        self.arrived += 1;
+        self.queue.insert((input.time(), input.rank(), self.arrived), input);
+    }
+
+    /// Nothing older than `watermark` will follow: decides everything up to it.
+    pub fn advance(&mut self, watermark: StoreTime) -> Vec<Decision> {
+        while let Some(entry) = self.queue.first_entry() {
+            let time = entry.key().0;
+            if time > watermark {
+                break;
+            }
+            let input = entry.remove();
+            self.pass_time(time);
+            self.take(input);
+        }
+        // An empty store needs no ticks before its first input.
+        if self.now.is_some() {
+            self.pass_time(watermark);
+        }
+        std::mem::take(&mut self.decisions)
+    }
+
+    /// The end of all input: decides what waits and closes every visit.
+    pub fn finish(&mut self) -> Vec<Decision> {
+        if let Some((time, _, _)) = self.queue.last_key_value().map(|(k, _)| *k) {
+            let decisions = self.advance(time);
+            self.decisions = decisions;
+        }
+        if let Some(now) = self.now {
+            self.visits.advance(now, &self.layout, &self.floor);
+            self.open_unknown(now);
+        }
+        self.close(None);
+        std::mem::take(&mut self.decisions)
+    }
+
+    fn pass_time(&mut self, to: StoreTime) {
+        let mut now = self.now.unwrap_or(to);
+        while now < to {
+            now = now.plus_s(TICK_S).min(to);
+            self.floor.advance(now);
+            self.now = Some(now);
+            self.follow_floor();
+            self.visits.advance(now, &self.layout, &self.floor);
+            self.close(Some(now));
+        }
+        self.now = Some(now);
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::People(observation) => {
+                self.floor.handle_people(&observation);
+                self.follow_floor();
+            }
+            Input::Gate(passed) => {
+                if let Some(visit) = self.visits.handle_gate(passed) {
+                    self.decisions.push(Decision::VisitOpened(visit));
+                }
+            }
+            Input::Shelf { tag, event } => self.explain(tag, &event),
+        }
+    }
+
+    fn follow_floor(&mut self) {
+        while let Some(event) = self.floor.poll_event() {
+            if let FloorEvent::Merged { kept, gone, .. } = &event {
+                self.attribution.merge(*kept, *gone);
+            }
+            self.visits.handle_floor(&event);
+        }
+    }
+
+    fn explain(&mut self, tag: u64, event: &ShelfEvent) {
+        let reach = Reach::new(&self.layout, &self.floor, self.config.reach);
+        let candidates = self.attribution.handle_event(event, &reach);
+        let named = candidates
+            .into_iter()
+            .map(|c| {
+                let visit = c.shopper.and_then(|s| self.visits.of(s)).cloned();
+                (c, visit)
+            })
+            .collect();
+        self.decisions.push(Decision::ItemAttributed { tag, time: event.end(), candidates: named });
+        self.update_carts(event.end());
+    }
+
+    fn update_carts(&mut self, time: StoreTime) {
+        for visit in self.visits.open() {
+            let lines = self.lines_of(visit);
+            let before = self.carts.entry(visit.id.clone()).or_default();
+            if !alike(before, &lines) {
+                before.clone_from(&lines);
+                self.decisions.push(Decision::CartChanged { visit: visit.id.clone(), time, lines });
+            }
+        }
+    }
+
+    fn lines_of(&self, visit: &Visit) -> Vec<Line> {
+        let shoppers: Vec<ShopperId> = visit.shoppers.iter().copied().collect();
+        lines(&self.attribution.holdings(&shoppers), self.config.cart)
+    }
+
+    /// Whoever holds something and never passed an entry is a visit without a credential.
+    fn open_unknown(&mut self, now: StoreTime) {
+        let strangers: Vec<ShopperId> = self
+            .attribution
+            .shoppers()
+            .into_iter()
+            .filter(|s| self.visits.of(*s).is_none())
+            .filter(|s| {
+                let sure = |odds: &[(u32, f64)]| odds.iter().any(|(n, p)| *n > 0 && *p >= UNKNOWN_HOLDS);
+                self.attribution.holdings(&[*s]).iter().any(|h| sure(&h.odds))
+            })
+            .collect();
+        for stranger in strangers {
+            let visit = self.visits.open_unknown(stranger, now);
+            self.decisions.push(Decision::VisitOpened(visit));
+        }
+    }
+
+    fn close(&mut self, now: Option<StoreTime>) {
+        let end = self.now.unwrap_or_default();
+        for (visit, left) in self.visits.take_closed(now) {
+            let receipt = Receipt {
+                visit: visit.id.clone(),
+                credential: visit.credential.clone(),
+                entered: visit.entered,
+                left: if now.is_some() { left } else { end.max(left) },
+                lines: self.lines_of(&visit),
+            };
+            for shopper in &visit.shoppers {
+                self.attribution.settle(*shopper);
+                self.floor.retire(*shopper, receipt.left);
+            }
+            self.carts.remove(&visit.id);
+            self.decisions.push(Decision::VisitClosed(receipt));
+        }
+        // Retiring tells of people leaving; nobody waits for it any more.
+        while self.floor.poll_event().is_some() {}
+    }
+}
+
+/// Are two carts the same for everyone who looks (probability to three digits)?
+fn alike(a: &[Line], b: &[Line]) -> bool {
+    let key = |l: &Line| -> (ProductIndex, u32, bool, i64) {
+        (l.product, l.quantity, l.review, (l.probability * 1e3).round() as i64)
+    };
+    a.len() == b.len() && a.iter().map(key).eq(b.iter().map(key))
+}

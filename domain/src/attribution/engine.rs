@@ -1,0 +1,359 @@
+//! The engine: one shelf event in, revised belief and the event's own odds out.
+
+use std::collections::BTreeMap;
+
+use super::content::{Action, Catalogue, Content};
+use super::hypotheses::{Cluster, Holder, Hypothesis, Pruning, log_add};
+use super::reach::Reach;
+use crate::ids::{PlateIndex, ProductIndex, ShopperId};
+use crate::layout::StoreLayout;
+use crate::shelf::{PlateChange, ShelfEvent};
+
+/// Limits and priors of attribution.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AttributionConfig {
+    /// Hypotheses kept in a cluster.
+    pub hypotheses_kept: usize,
+    /// Hypotheses less likely than the best by more than this are dropped, natural log.
+    pub log_window: f64,
+    /// Shoppers considered for one action.
+    pub shoppers_considered: usize,
+    /// How strongly an item belongs where it is known to lie misplaced.
+    pub misplaced_belongs: f64,
+    /// Prior of putting something that one was never seen to take.
+    pub unseen_take: f64,
+    /// Prior of putting an item on a plate that is not its own, against its own.
+    pub put_elsewhere: f64,
+}
+
+impl Default for AttributionConfig {
+    fn default() -> Self {
+        Self {
+            hypotheses_kept: 96,
+            log_window: 12.0,
+            shoppers_considered: 5,
+            misplaced_belongs: 1.0,
+            unseen_take: 1e-4,
+            put_elsewhere: 0.05,
+        }
+    }
+}
+
+/// One action that an event may have been, with its odds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// Who; none for somebody whom no camera sees.
+    pub shopper: Option<ShopperId>,
+    /// What; none when nothing moved, or something that is not in the catalogue.
+    pub product: Option<ProductIndex>,
+    /// How many were taken (positive) or put (negative).
+    pub quantity: i32,
+    /// Probability that the event holds this action.
+    pub probability: f64,
+}
+
+/// Odds of how many of a product somebody holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantityOdds {
+    /// The product.
+    pub product: ProductIndex,
+    /// Count and probability, by count from 0; sums to 1.
+    pub odds: Vec<(u32, f64)>,
+}
+
+/// Belief about who holds what in one store.
+#[derive(Debug, Clone)]
+pub struct Attribution {
+    config: AttributionConfig,
+    catalogue: Catalogue,
+    clusters: Vec<Cluster>,
+}
+
+/// Who did one action, with the log of their share.
+type Actor = (Option<ShopperId>, f64);
+
+/// A product belongs nowhere more than this far down, so that a wrong planogram can be outvoted by weight.
+const TAKE_FLOOR: f64 = 1e-6;
+/// An event this sure teaches where a product lies.
+const TEACHING: f64 = 0.97;
+
+impl Attribution {
+    /// A belief in which nobody holds anything.
+    #[must_use]
+    pub fn new(layout: &StoreLayout, config: AttributionConfig) -> Self {
+        Self { config, catalogue: Catalogue::new(layout), clusters: Vec::new() }
+    }
+
+    fn pruning(&self) -> Pruning {
+        Pruning { kept: self.config.hypotheses_kept, log_window: self.config.log_window }
+    }
+
+    /// Explains an event and revises the belief. Candidates come best first.
+    pub fn handle_event(&mut self, event: &ShelfEvent, reach: &Reach<'_>) -> Vec<Candidate> {
+        let shoppers = self.near(reach, &event.changes);
+        let plates: Vec<PlateIndex> = event.changes.iter().map(|c| c.plate).collect();
+        let mut holders: Vec<Holder> = shoppers.iter().map(|s| Holder::Shopper(*s)).collect();
+        holders.extend(plates.iter().map(|p| Holder::Place(*p)));
+        let cluster = self.gather(&holders);
+
+        let mut held: Vec<ProductIndex> = cluster
+            .hypotheses
+            .iter()
+            .flat_map(|h| h.holdings.keys())
+            .filter(|(holder, _)| holders.contains(holder))
+            .map(|(_, product)| *product)
+            .collect();
+        held.sort_unstable();
+        held.dedup();
+        let contents = self.catalogue.contents(event, &held);
+        let mut actors = ActorCache { reach, shoppers: &shoppers, event, cache: BTreeMap::new() };
+
+        let mut grown = Vec::new();
+        let mut explained: Vec<(Vec<(Option<ShopperId>, Action)>, f64)> = Vec::new();
+        let best_content = contents.iter().map(|c| c.log_weight).fold(f64::NEG_INFINITY, f64::max);
+        for hypothesis in &cluster.hypotheses {
+            for content in &contents {
+                // Even the best place and actor (log 0) could not bring it back into the window.
+                if content.log_weight < best_content - 2.0 * self.config.log_window {
+                    continue;
+                }
+                self.grow(hypothesis, content, event, &mut actors, &mut grown, &mut explained);
+            }
+        }
+        let candidates = candidates(&explained);
+        self.teach(event, &candidates);
+        let mut cluster = Cluster { hypotheses: grown };
+        cluster.prune(self.pruning());
+        self.clusters.extend(cluster.split());
+        candidates
+    }
+
+    /// The shoppers who may have done it, likeliest first, cut to those who matter.
+    fn near(&self, reach: &Reach<'_>, changes: &[PlateChange]) -> Vec<ShopperId> {
+        let mut near: Vec<(ShopperId, f64)> =
+            reach.shoppers(changes).into_iter().map(|s| (s, reach.log_likelihood(s, changes))).collect();
+        near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let best = near.first().map_or(0.0, |n| n.1).max(reach.nobody(changes));
+        near.into_iter()
+            .filter(|(_, log)| *log > best - 9.0)
+            .take(self.config.shoppers_considered)
+            .map(|(s, _)| s)
+            .collect()
+    }
+
+    /// Takes out and joins every cluster that knows something of these holders.
+    fn gather(&mut self, holders: &[Holder]) -> Cluster {
+        let (touched, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.clusters)
+            .into_iter()
+            .partition(|c| holders.iter().any(|holder| c.holds(*holder)));
+        self.clusters = rest;
+        let pruning = self.pruning();
+        touched.iter().fold(Cluster::empty(), |joint, c| joint.joined(c, pruning))
+    }
+
+    fn grow(
+        &self,
+        hypothesis: &Hypothesis,
+        content: &Content,
+        event: &ShelfEvent,
+        actors: &mut ActorCache<'_>,
+        grown: &mut Vec<Hypothesis>,
+        explained: &mut Vec<(Vec<(Option<ShopperId>, Action)>, f64)>,
+    ) {
+        let mut branches: Vec<(Hypothesis, Vec<(Option<ShopperId>, Action)>)> = vec![(
+            Hypothesis {
+                holdings: hypothesis.holdings.clone(),
+                log_weight: hypothesis.log_weight + content.log_weight,
+            },
+            Vec::new(),
+        )];
+        // Takes before puts: what is lifted here may be laid down there within the same event.
+        let (takes, puts): (Vec<_>, Vec<_>) = content.actions.iter().partition(|(a, _)| a.count > 0);
+        for (action, run) in takes.into_iter().chain(puts) {
+            let changes = &event.changes[run.clone()];
+            let who = actors.of(run.start, run.end);
+            branches = branches
+                .into_iter()
+                .flat_map(|(base, done)| {
+                    who.iter()
+                        .map(|(shopper, log_share)| {
+                            let mut next = base.clone();
+                            next.log_weight += log_share + self.apply(&mut next, *action, *shopper, changes);
+                            let mut done = done.clone();
+                            done.push((*shopper, *action));
+                            (next, done)
+                        })
+                        .collect::<Vec<_>>()
+                })
+                .collect();
+        }
+        for (next, done) in branches {
+            if next.log_weight.is_finite() {
+                explained.push((done, next.log_weight));
+                grown.push(next);
+            }
+        }
+    }
+
+    /// Moves the items in a hypothesis; gives the log prior of that happening at these plates.
+    fn apply(
+        &self,
+        hypothesis: &mut Hypothesis,
+        action: Action,
+        shopper: Option<ShopperId>,
+        changes: &[PlateChange],
+    ) -> f64 {
+        let Action { product, count } = action;
+        let n = count.unsigned_abs();
+        let home = self.catalogue.belongs(product, changes.iter().map(|c| c.plate));
+        if count > 0 {
+            let mut lying = 0;
+            for change in changes {
+                lying += hypothesis.remove(Holder::Place(change.plate), product, n - lying);
+            }
+            if let Some(shopper) = shopper {
+                hypothesis.add(Holder::Shopper(shopper), product, n);
+            }
+            let misplaced = if lying > 0 { self.config.misplaced_belongs } else { 0.0 };
+            return home.max(misplaced).max(TAKE_FLOOR).ln();
+        }
+        let held = shopper.map_or(0, |s| hypothesis.remove(Holder::Shopper(s), product, n));
+        let unseen = f64::from(n - held) * self.config.unseen_take.ln();
+        // Half a belonging is a home: a facing, or a place that was learned.
+        let place = if home >= 0.5 {
+            0.0
+        } else {
+            hypothesis.add(Holder::Place(changes[0].plate), product, n);
+            self.config.put_elsewhere.ln()
+        };
+        unseen + place
+    }
+
+    fn teach(&mut self, event: &ShelfEvent, candidates: &[Candidate]) {
+        let Some(best) = candidates.first() else { return };
+        if let (Some(product), true) = (best.product, best.quantity > 0 && best.probability > TEACHING) {
+            for change in &event.changes {
+                self.catalogue.learn(product, change.plate, best.probability);
+            }
+        }
+    }
+
+    /// Odds of what these shoppers hold together, by product.
+    #[must_use]
+    pub fn holdings(&self, shoppers: &[ShopperId]) -> Vec<QuantityOdds> {
+        let holders: Vec<Holder> = shoppers.iter().map(|s| Holder::Shopper(*s)).collect();
+        let mut totals: BTreeMap<ProductIndex, BTreeMap<u32, f64>> = BTreeMap::new();
+        for cluster in &self.clusters {
+            for (product, odds) in cluster.totals(&holders) {
+                let sum = totals.entry(product).or_insert_with(|| BTreeMap::from([(0, 1.0)]));
+                *sum = convolved(sum, &odds);
+            }
+        }
+        totals
+            .into_iter()
+            .map(|(product, odds)| QuantityOdds { product, odds: odds.into_iter().collect() })
+            .collect()
+    }
+
+    /// Two shoppers turned out to be one: everything of `gone` belongs to `kept`.
+    pub fn merge(&mut self, kept: ShopperId, gone: ShopperId) {
+        let holders = [Holder::Shopper(kept), Holder::Shopper(gone)];
+        let mut cluster = self.gather(&holders);
+        cluster.rename(holders[1], holders[0]);
+        cluster.prune(self.pruning());
+        self.clusters.extend(cluster.split());
+    }
+
+    /// The shopper's receipt is written: what they hold is sold.
+    pub fn settle(&mut self, shopper: ShopperId) {
+        let holder = Holder::Shopper(shopper);
+        let mut cluster = self.gather(&[holder]);
+        cluster.forget(holder, self.pruning());
+        self.clusters.extend(cluster.split());
+    }
+
+    /// Everyone who holds something in some hypothesis.
+    #[must_use]
+    pub fn shoppers(&self) -> Vec<ShopperId> {
+        let holders = self.clusters.iter().flat_map(|c| &c.hypotheses).flat_map(|h| h.holdings.keys());
+        let mut shoppers: Vec<ShopperId> = holders
+            .filter_map(|(holder, _)| match holder {
+                Holder::Shopper(shopper) => Some(*shopper),
+                Holder::Place(_) => None,
+            })
+            .collect();
+        shoppers.sort_unstable();
+        shoppers.dedup();
+        shoppers
+    }
+
+    /// How many hypotheses are alive over all clusters: what the belief costs.
+    #[must_use]
+    pub fn hypotheses(&self) -> usize {
+        self.clusters.iter().map(|c| c.hypotheses.len()).sum()
+    }
+}
+
+/// Shares of the shoppers in the actions of one run of plates, computed once a run.
+struct ActorCache<'a> {
+    reach: &'a Reach<'a>,
+    shoppers: &'a [ShopperId],
+    event: &'a ShelfEvent,
+    cache: BTreeMap<(usize, usize), Vec<Actor>>,
+}
+
+impl ActorCache<'_> {
+    fn of(&mut self, start: usize, end: usize) -> Vec<Actor> {
+        let Self { reach, shoppers, event, cache } = self;
+        cache
+            .entry((start, end))
+            .or_insert_with(|| {
+                let changes = &event.changes[start..end];
+                let mut actors: Vec<Actor> =
+                    shoppers.iter().map(|s| (Some(*s), reach.log_likelihood(*s, changes))).collect();
+                actors.push((None, reach.nobody(changes)));
+                let total = actors.iter().fold(f64::NEG_INFINITY, |sum, (_, log)| log_add(sum, *log));
+                actors.iter_mut().for_each(|(_, log)| *log -= total);
+                actors.retain(|(_, log)| *log > -9.0);
+                actors
+            })
+            .clone()
+    }
+}
+
+fn candidates(explained: &[(Vec<(Option<ShopperId>, Action)>, f64)]) -> Vec<Candidate> {
+    let total = explained.iter().fold(f64::NEG_INFINITY, |sum, (_, log)| log_add(sum, *log));
+    let mut odds: BTreeMap<(Option<ShopperId>, Option<ProductIndex>, i32), f64> = BTreeMap::new();
+    for (actions, log) in explained {
+        let p = (log - total).exp();
+        if actions.is_empty() {
+            *odds.entry((None, None, 0)).or_insert(0.0) += p;
+        }
+        for (shopper, action) in actions {
+            *odds.entry((*shopper, Some(action.product), action.count)).or_insert(0.0) += p;
+        }
+    }
+    let mut found: Vec<Candidate> = odds
+        .into_iter()
+        .filter(|(_, p)| *p > 1e-4)
+        .map(|((shopper, product, quantity), probability)| Candidate {
+            shopper,
+            product,
+            quantity,
+            probability,
+        })
+        .collect();
+    found.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+    found.truncate(12);
+    found
+}
+
+fn convolved(a: &BTreeMap<u32, f64>, b: &BTreeMap<u32, f64>) -> BTreeMap<u32, f64> {
+    let mut sum = BTreeMap::new();
+    for (m, p) in a {
+        for (n, q) in b {
+            *sum.entry(m + n).or_insert(0.0) += p * q;
+        }
+    }
+    sum
+}

@@ -1,0 +1,234 @@
+//! Weighted hypotheses over holdings, in clusters that do not depend on each other.
+
+use std::collections::BTreeMap;
+
+use crate::ids::{PlateIndex, ProductIndex, ShopperId};
+
+/// Who or what has an item that is not in its own place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Holder {
+    /// A shopper carries it.
+    Shopper(ShopperId),
+    /// It lies on a plate where it does not belong.
+    Place(PlateIndex),
+}
+
+/// How many of which product each holder has; entries are sorted and never zero.
+pub(super) type Holdings = BTreeMap<(Holder, ProductIndex), u32>;
+
+/// One belief about a cluster's holders, with the log of its weight.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Hypothesis {
+    pub holdings: Holdings,
+    pub log_weight: f64,
+}
+
+impl Hypothesis {
+    #[cfg(test)]
+    fn count(&self, holder: Holder, product: ProductIndex) -> u32 {
+        self.holdings.get(&(holder, product)).copied().unwrap_or(0)
+    }
+
+    pub fn add(&mut self, holder: Holder, product: ProductIndex, count: u32) {
+        if count > 0 {
+            *self.holdings.entry((holder, product)).or_insert(0) += count;
+        }
+    }
+
+    /// Takes up to `count` away; gives how many there were to take.
+    pub fn remove(&mut self, holder: Holder, product: ProductIndex, count: u32) -> u32 {
+        let Some(held) = self.holdings.get_mut(&(holder, product)) else {
+            return 0;
+        };
+        let removed = count.min(*held);
+        *held -= removed;
+        if *held == 0 {
+            self.holdings.remove(&(holder, product));
+        }
+        removed
+    }
+
+    fn of(&self, holder: Holder) -> impl Iterator<Item = (ProductIndex, u32)> + '_ {
+        self.holdings.iter().filter(move |((h, _), _)| *h == holder).map(|((_, p), n)| (*p, *n))
+    }
+}
+
+/// Bounds on a cluster's belief.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Pruning {
+    pub kept: usize,
+    /// Hypotheses less likely than the best by more than this (natural log) are dropped.
+    pub log_window: f64,
+}
+
+/// A set of holders whose holdings depend on each other, and the joint belief about them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Cluster {
+    /// Best first; weights sum to 1.
+    pub hypotheses: Vec<Hypothesis>,
+}
+
+impl Cluster {
+    /// The certain belief that nobody holds anything.
+    pub fn empty() -> Self {
+        Self { hypotheses: vec![Hypothesis { holdings: Holdings::new(), log_weight: 0.0 }] }
+    }
+
+    pub fn holds(&self, holder: Holder) -> bool {
+        self.hypotheses.iter().any(|h| h.of(holder).next().is_some())
+    }
+
+    /// The joint belief of two independent clusters.
+    pub fn joined(&self, other: &Self, pruning: Pruning) -> Self {
+        let joint = self.hypotheses.iter().flat_map(|a| {
+            other.hypotheses.iter().map(move |b| {
+                let mut holdings = a.holdings.clone();
+                holdings.extend(b.holdings.iter().map(|(k, n)| (*k, *n)));
+                Hypothesis { holdings, log_weight: a.log_weight + b.log_weight }
+            })
+        });
+        let mut cluster = Self { hypotheses: joint.collect() };
+        cluster.prune(pruning);
+        cluster
+    }
+
+    /// Merges equal hypotheses, drops the unlikely, normalises. Deterministic: ties are broken by content.
+    pub fn prune(&mut self, pruning: Pruning) {
+        let mut merged: BTreeMap<Holdings, f64> = BTreeMap::new();
+        for h in self.hypotheses.drain(..) {
+            let log = merged.entry(h.holdings).or_insert(f64::NEG_INFINITY);
+            *log = log_add(*log, h.log_weight);
+        }
+        self.hypotheses =
+            merged.into_iter().map(|(holdings, log_weight)| Hypothesis { holdings, log_weight }).collect();
+        // The map gave content order, and the sort is stable.
+        self.hypotheses.sort_by(|a, b| b.log_weight.total_cmp(&a.log_weight));
+        let best = self.hypotheses.first().map_or(0.0, |h| h.log_weight);
+        self.hypotheses.retain(|h| h.log_weight >= best - pruning.log_window);
+        self.hypotheses.truncate(pruning.kept);
+        let total = self.hypotheses.iter().fold(f64::NEG_INFINITY, |sum, h| log_add(sum, h.log_weight));
+        for h in &mut self.hypotheses {
+            h.log_weight -= total;
+        }
+    }
+
+    /// Takes out every holder on which all hypotheses agree: they no longer depend on the rest.
+    pub fn split(mut self) -> Vec<Self> {
+        let Some(first) = self.hypotheses.first() else {
+            return Vec::new();
+        };
+        let mut holders: Vec<Holder> =
+            self.hypotheses.iter().flat_map(|h| h.holdings.keys().map(|(holder, _)| *holder)).collect();
+        holders.sort_unstable();
+        holders.dedup();
+        let agreed: Vec<Holder> = holders
+            .into_iter()
+            .filter(|holder| self.hypotheses.iter().all(|h| h.of(*holder).eq(first.of(*holder))))
+            .collect();
+        let mut parts: Vec<Self> = agreed
+            .iter()
+            .map(|holder| {
+                let holdings = first.of(*holder).map(|(p, n)| ((*holder, p), n)).collect();
+                Self { hypotheses: vec![Hypothesis { holdings, log_weight: 0.0 }] }
+            })
+            .collect();
+        for h in &mut self.hypotheses {
+            h.holdings.retain(|(holder, _), _| !agreed.contains(holder));
+        }
+        if self.hypotheses.iter().any(|h| !h.holdings.is_empty()) {
+            parts.push(self);
+        }
+        parts
+    }
+
+    /// Moves everything that one holder has to another: two ids turned out to be one person.
+    pub fn rename(&mut self, gone: Holder, kept: Holder) {
+        for h in &mut self.hypotheses {
+            let moved: Vec<_> = h.of(gone).collect();
+            for (product, count) in moved {
+                h.remove(gone, product, count);
+                h.add(kept, product, count);
+            }
+        }
+    }
+
+    /// Forgets a holder: what they have is settled elsewhere (a receipt).
+    pub fn forget(&mut self, holder: Holder, pruning: Pruning) {
+        for h in &mut self.hypotheses {
+            h.holdings.retain(|(other, _), _| *other != holder);
+        }
+        self.prune(pruning);
+    }
+
+    /// Odds of how many of each product these holders have together, as (product, count) -> probability.
+    pub fn totals(&self, holders: &[Holder]) -> BTreeMap<ProductIndex, BTreeMap<u32, f64>> {
+        let mut totals: BTreeMap<ProductIndex, BTreeMap<u32, f64>> = BTreeMap::new();
+        for h in &self.hypotheses {
+            let mut held: BTreeMap<ProductIndex, u32> = BTreeMap::new();
+            for (product, count) in holders.iter().flat_map(|holder| h.of(*holder)) {
+                *held.entry(product).or_insert(0) += count;
+            }
+            for (product, count) in held {
+                *totals.entry(product).or_default().entry(count).or_insert(0.0) += h.log_weight.exp();
+            }
+        }
+        for odds in totals.values_mut() {
+            let some: f64 = odds.values().sum();
+            odds.insert(0, (1.0 - some).max(0.0));
+        }
+        totals
+    }
+}
+
+/// ln(exp(a) + exp(b)) without overflow.
+pub(super) fn log_add(a: f64, b: f64) -> f64 {
+    let (high, low) = if a > b { (a, b) } else { (b, a) };
+    if low.is_finite() { high + (low - high).exp().ln_1p() } else { high }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRUNING: Pruning = Pruning { kept: 64, log_window: 14.0 };
+
+    fn hypothesis(entries: &[(Holder, usize, u32)], p: f64) -> Hypothesis {
+        let holdings = entries.iter().map(|(h, product, n)| ((*h, ProductIndex(*product)), *n)).collect();
+        Hypothesis { holdings, log_weight: p.ln() }
+    }
+
+    #[test]
+    fn agreed_holders_leave_the_cluster() {
+        let [a, b] = [1, 2].map(|id| Holder::Shopper(ShopperId(id)));
+        let mut cluster = Cluster {
+            hypotheses: vec![
+                hypothesis(&[(a, 0, 1), (b, 1, 1)], 0.75),
+                hypothesis(&[(a, 0, 1), (b, 2, 1)], 0.25),
+            ],
+        };
+        cluster.prune(PRUNING);
+        let parts = cluster.split();
+        assert_eq!(parts.len(), 2);
+        assert!(parts.iter().any(|c| c.holds(a) && !c.holds(b)));
+        let odds = parts.iter().find(|c| c.holds(b)).unwrap().totals(&[b]);
+        assert!((odds[&ProductIndex(1)][&1] - 0.75).abs() < 1e-12);
+        assert!((odds[&ProductIndex(1)][&0] - 0.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn equal_beliefs_merge_and_the_weights_sum_to_one() {
+        let a = Holder::Shopper(ShopperId(1));
+        let mut cluster = Cluster {
+            hypotheses: vec![
+                hypothesis(&[(a, 0, 1)], 0.2),
+                hypothesis(&[], 0.3),
+                hypothesis(&[(a, 0, 1)], 0.2),
+            ],
+        };
+        cluster.prune(PRUNING);
+        assert_eq!(cluster.hypotheses.len(), 2);
+        let sum: f64 = cluster.hypotheses.iter().map(|h| h.log_weight.exp()).sum();
+        assert!((sum - 1.0).abs() < 1e-12);
+        assert_eq!(cluster.hypotheses[0].count(a, ProductIndex(0)), 1);
+    }
+}
