@@ -110,7 +110,7 @@ impl PeopleReader {
         *last = t;
         let index = self.cameras.get(&camera).copied();
         let mut checked = Vec::with_capacity(people.len());
-        for (i, person) in people.into_iter().enumerate() {
+        for (i, person) in people.iter().enumerate() {
             let person = check_person(person, index.is_some()).map_err(|(field, what, remedy)| {
                 self.lines.mistake(&format!("people[{}].{field}", i + 1), what, remedy)
             })?;
@@ -135,7 +135,7 @@ impl Iterator for PeopleReader {
 
 type Wrong = (&'static str, String, &'static str);
 
-fn check_person(raw: RawPerson, calibrated: bool) -> Result<RecordedPerson, Wrong> {
+fn check_person(raw: &RawPerson, calibrated: bool) -> Result<RecordedPerson, Wrong> {
     if !raw.score.is_finite() || raw.score < 0.0 {
         return Err(("score", format!("is {}", raw.score), "write a number from 0 to 1"));
     }
@@ -166,7 +166,7 @@ fn check_person(raw: RawPerson, calibrated: bool) -> Result<RecordedPerson, Wron
             }
             Ok(RecordedPerson::Box(Detection { bbox, score }))
         }
-        (None, Some(foot)) => floor_person(&raw, foot, score).map(RecordedPerson::Floor),
+        (None, Some(foot)) => floor_person(raw, foot, score).map(RecordedPerson::Floor),
         (Some(_), Some(_)) => Err(("box", "stands beside foot".to_owned(), "write either box or foot")),
         (None, None) => Err(("box", "is missing, and so is foot".to_owned(), "write either box or foot")),
     }

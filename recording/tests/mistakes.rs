@@ -1,5 +1,7 @@
 //! Every class of mistake is told with file, line, field and remedy, and all of a file's mistakes at once.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use linefree_recording::{Recording, StoreFile};

@@ -1,5 +1,7 @@
 //! What is written reads back the same, and equal input gives equal bytes.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use linefree_domain::floor::Person;

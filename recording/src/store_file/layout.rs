@@ -352,13 +352,12 @@ fn read_gondolas(root: &mut Table<'_>) -> (Vec<Gondola>, Vec<Plate>) {
 /// A text that can be one part of `gondola/shelf/plate`.
 fn part_of_plate_id(node: &Node<'_>) -> Option<String> {
     // PlateId checks whole ids; with two harmless parts it checks this one.
-    let text = node.id("a short id without spaces or '/'", |s| {
+    node.id("a short id without spaces or '/'", |s| {
         if s.contains('/') {
             return Err(format!("{s:?} holds '/', which parts gondola/shelf/plate"));
         }
         PlateId::new(format!("{s}/s/p")).map_err(|e| e.to_string()).map(|_| s.to_owned())
-    });
-    text
+    })
 }
 
 fn read_shelf(
