@@ -1,1 +1,47 @@
-//! Placeholder while the crate is being written.
+//! The model registry, and the only user of ONNX Runtime.
+//!
+//! [`Registry`] reads `manifest.toml` (what each model is, byte for byte, and how it is fed) and turns an installed
+//! model into a [`PersonDetector`]; [`Runtime`] is the ONNX Runtime library, loaded from a file. `cargo xtask setup`
+//! installs both; the cards in `cards/` say how well each model does and under which licence it comes.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use linefree_models::{ColourOrder, DetectorOptions, FrameView, Registry, Runtime};
+//!
+//! # fn main() -> linefree_models::Result<()> {
+//! let runtime = Runtime::load(Path::new(".linefree/lib/libonnxruntime.so"))?;
+//! let registry = Registry::open(Path::new("models/manifest.toml"), Path::new(".linefree/models"))?;
+//! let mut detector = registry.person_detector(&runtime, "person-centernet", &DetectorOptions::default())?;
+//! let pixels = vec![0_u8; 768 * 576 * 3];
+//! let frame = FrameView::new(&pixels, 768, 576, 768 * 3, ColourOrder::Bgr)?;
+//! for person in detector.detect(&frame)? {
+//!     let _ = (person.bbox, person.score);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Failure rules: a model whose bytes, inputs or outputs are not those of the manifest is never run; every error
+//! names what was expected, what was found, and the remedy ([`ModelError`]). Nothing here keeps a frame: the input
+//! tensor is overwritten by the next one.
+
+mod detector;
+mod error;
+mod frame;
+mod heads;
+mod home;
+mod letterbox;
+mod manifest;
+mod registry;
+mod runtime;
+mod signature;
+mod suppression;
+
+pub use detector::{DetectorOptions, InputSize, PersonDetector, StageTimings};
+pub use error::{ModelError, Result};
+pub use frame::{FrameView, MAX_SIDE_PX};
+pub use heads::Head;
+pub use home::Home;
+pub use manifest::{ColourOrder, Dim, InputSpec, Layout, Manifest, ModelEntry, OutputSpec, Task};
+pub use registry::{DEFAULT_PERSON_MODEL, Registry};
+pub use runtime::Runtime;
