@@ -284,8 +284,23 @@ pub struct Watermark {
     pub epoch: Option<Uuid>,
     /// Highest number sent so far, 0 for none: a receiver that has fewer asks for them again.
     pub last_seq: u64,
+    /// Lowest number that the source can still send again: a receiver stops waiting for lower ones. Left out by
+    /// sources that number no events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seq: Option<u64>,
     /// True once when a replayed source has reached its end.
     pub finished: bool,
+}
+
+impl Watermark {
+    /// The watermark of a source that numbers no events: a camera, or the floor role's progress.
+    ///
+    /// Sources that do number events publish theirs through
+    /// [`EventPublisher::watermark`](crate::sequenced::EventPublisher::watermark), which knows the numbers.
+    #[must_use]
+    pub fn unnumbered(source: impl Into<String>, time_us: i64, finished: bool) -> Self {
+        Self { source: source.into(), time_us, epoch: None, last_seq: 0, first_seq: None, finished }
+    }
 }
 
 /// The ledger's acknowledgement of a source. Retained.
@@ -328,4 +343,25 @@ pub struct Status {
     pub version: String,
     /// Counters by name, for example `frames`, `frames_dropped`, `bad_payloads`.
     pub counters: std::collections::BTreeMap<String, u64>,
+}
+
+impl Status {
+    /// The birth message of a device. The client fills in the time when it sends it.
+    #[must_use]
+    pub fn online(source: impl Into<String>, role: impl Into<String>, version: impl Into<String>) -> Self {
+        Self {
+            source: source.into(),
+            role: role.into(),
+            online: true,
+            time_us: 0,
+            version: version.into(),
+            counters: std::collections::BTreeMap::new(),
+        }
+    }
+
+    /// The last will that goes with this status: offline, at no time.
+    #[must_use]
+    pub fn last_will(&self) -> Self {
+        Self { online: false, time_us: 0, counters: std::collections::BTreeMap::new(), ..self.clone() }
+    }
 }

@@ -1,0 +1,226 @@
+//! What a payload's types cannot say: finite numbers, odds between 0 and 1, numbers from 1.
+//!
+//! Checked on the way out as well as on the way in. JSON has no NaN (`serde_json` would write `null`), so a
+//! non-finite number is refused here, with its path, before it can become a payload that nobody can read.
+
+use crate::payload::{
+    Ack, Event, EventBody, ItemAttributed, Line, People, Resend, Shoppers, Status, Watermark,
+};
+use crate::topic::TopicKind;
+
+/// What is wrong in a payload, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// JSON path, for example `people[2].foot[0]`.
+    pub path: String,
+    /// What is wrong there.
+    pub why: String,
+}
+
+/// A type that travels on the bus.
+pub trait Payload: serde::Serialize + serde::de::DeserializeOwned {
+    /// May it be published under this kind of topic?
+    fn fits(kind: TopicKind) -> bool;
+
+    /// The source that its topic must name; `None` where only the topic names it.
+    fn source(&self) -> Option<&str>;
+
+    /// JSON path of [`Self::source`].
+    const SOURCE_PATH: &'static str = "source";
+
+    /// Looks for what the types cannot say.
+    ///
+    /// # Errors
+    /// The first problem found.
+    fn check(&self) -> Result<(), Problem>;
+}
+
+fn finite(value: f64, path: impl FnOnce() -> String) -> Result<(), Problem> {
+    if value.is_finite() {
+        Ok(())
+    } else {
+        Err(Problem { path: path(), why: format!("{value} is no finite number") })
+    }
+}
+
+fn odds(value: f64, path: impl FnOnce() -> String) -> Result<(), Problem> {
+    if (0.0..=1.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(Problem { path: path(), why: format!("{value} is not between 0 and 1") })
+    }
+}
+
+fn all_finite(values: &[f64], path: impl Fn() -> String) -> Result<(), Problem> {
+    values.iter().enumerate().try_for_each(|(i, v)| finite(*v, || format!("{}[{i}]", path())))
+}
+
+fn lines(lines: &[Line]) -> Result<(), Problem> {
+    lines
+        .iter()
+        .enumerate()
+        .try_for_each(|(i, line)| odds(line.probability, || format!("body.lines[{i}].probability")))
+}
+
+fn attributed(body: &ItemAttributed) -> Result<(), Problem> {
+    let mut sum = 0.0;
+    for (i, candidate) in body.candidates.iter().enumerate() {
+        odds(candidate.probability, || format!("body.candidates[{i}].probability"))?;
+        sum += candidate.probability;
+    }
+    // A little more than 1 may come of rounding.
+    if sum > 1.0 + 1e-6 {
+        return Err(Problem {
+            path: "body.candidates".to_owned(),
+            why: format!("the odds sum to {sum}, more than 1"),
+        });
+    }
+    Ok(())
+}
+
+impl Payload for Event {
+    fn fits(kind: TopicKind) -> bool {
+        kind == TopicKind::Event
+    }
+
+    fn source(&self) -> Option<&str> {
+        Some(&self.source)
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        if self.seq == 0 {
+            return Err(Problem { path: "seq".to_owned(), why: "numbers start at 1".to_owned() });
+        }
+        check_body(&self.body)
+    }
+}
+
+/// Checks an event's body alone, before it has a number.
+///
+/// # Errors
+/// The first problem found.
+pub fn check_body(body: &EventBody) -> Result<(), Problem> {
+    match body {
+        EventBody::ShelfChanged(body) => {
+            finite(body.delta_g, || "body.delta_g".to_owned())?;
+            finite(body.sd_g, || "body.sd_g".to_owned())?;
+            if body.sd_g < 0.0 {
+                return Err(Problem { path: "body.sd_g".to_owned(), why: "it is negative".to_owned() });
+            }
+            for (i, plate) in body.plates.iter().enumerate() {
+                finite(plate.delta_g, || format!("body.plates[{i}].delta_g"))?;
+            }
+            Ok(())
+        }
+        EventBody::ItemAttributed(body) => attributed(body),
+        EventBody::CartChanged(body) => lines(&body.lines),
+        EventBody::VisitClosed(body) => lines(&body.lines),
+        EventBody::GatePassed(_) | EventBody::VisitOpened(_) | EventBody::DeviceFault(_) => Ok(()),
+    }
+}
+
+impl Payload for People {
+    const SOURCE_PATH: &'static str = "camera";
+
+    fn fits(kind: TopicKind) -> bool {
+        kind == TopicKind::People
+    }
+
+    fn source(&self) -> Option<&str> {
+        Some(&self.camera)
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        for (i, person) in self.people.iter().enumerate() {
+            all_finite(&person.foot, || format!("people[{i}].foot"))?;
+            all_finite(&person.cov, || format!("people[{i}].cov"))?;
+            odds(person.score, || format!("people[{i}].score"))?;
+            for (h, hand) in person.hands.iter().enumerate() {
+                all_finite(hand, || format!("people[{i}].hands[{h}]"))?;
+            }
+            if let Some(height) = person.height {
+                finite(height, || format!("people[{i}].height"))?;
+            }
+            if let Some(sd) = person.hand_sd {
+                finite(sd, || format!("people[{i}].hand_sd"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Payload for Shoppers {
+    fn fits(kind: TopicKind) -> bool {
+        kind == TopicKind::Shoppers
+    }
+
+    fn source(&self) -> Option<&str> {
+        None
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        for (i, shopper) in self.shoppers.iter().enumerate() {
+            all_finite(&shopper.at, || format!("shoppers[{i}].at"))?;
+            finite(shopper.radius_m, || format!("shoppers[{i}].radius_m"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Payload for Watermark {
+    fn fits(kind: TopicKind) -> bool {
+        matches!(kind, TopicKind::Watermark | TopicKind::Progress)
+    }
+
+    fn source(&self) -> Option<&str> {
+        Some(&self.source)
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        if self.epoch.is_none() && self.last_seq > 0 {
+            return Err(Problem {
+                path: "last_seq".to_owned(),
+                why: "a source without an epoch numbers nothing".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+macro_rules! plain {
+    ($type:ident, $kind:ident) => {
+        impl Payload for $type {
+            fn fits(kind: TopicKind) -> bool {
+                kind == TopicKind::$kind
+            }
+
+            fn source(&self) -> Option<&str> {
+                Some(&self.source)
+            }
+
+            fn check(&self) -> Result<(), Problem> {
+                Ok(())
+            }
+        }
+    };
+}
+
+plain!(Status, Status);
+plain!(Ack, Ack);
+
+impl Payload for Resend {
+    fn fits(kind: TopicKind) -> bool {
+        kind == TopicKind::Resend
+    }
+
+    fn source(&self) -> Option<&str> {
+        Some(&self.source)
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        if self.from_seq == 0 {
+            return Err(Problem { path: "from_seq".to_owned(), why: "numbers start at 1".to_owned() });
+        }
+        Ok(())
+    }
+}

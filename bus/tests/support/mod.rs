@@ -1,0 +1,139 @@
+//! What the bus's tests share: brokers to test against, and a source and a ledger around them.
+#![allow(dead_code)] // Each test binary uses its own part.
+
+use linefree_bus::broker::{BrokerConfig, EmbeddedBroker};
+use linefree_bus::client::{BusClient, BusConfig, Inbox, Incoming};
+use linefree_bus::payload::{EventBody, GateDirection, GatePassed, Status};
+use linefree_bus::topic::Subscription;
+use linefree_bus::url::BusUrl;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Bound of every wait on real I/O; never reached when all is well.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A free port of loopback.
+pub fn free_addr() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A Mosquitto process of our own.
+pub struct Mosquitto {
+    child: Child,
+    pub addr: SocketAddr,
+    dir: tempfile::TempDir,
+}
+
+impl Mosquitto {
+    /// `None`, and a visible line, where Mosquitto is not installed.
+    pub async fn start() -> Option<Self> {
+        let binary = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"]
+            .into_iter()
+            .find(|path| Path::new(path).exists());
+        let Some(binary) = binary else {
+            eprintln!("skipped: no mosquitto binary here (apt-get install mosquitto)");
+            return None;
+        };
+        let addr = free_addr();
+        let dir = tempfile::tempdir().unwrap();
+        let config = format!(
+            "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n",
+            addr.port()
+        );
+        std::fs::write(dir.path().join("mosquitto.conf"), config).unwrap();
+        let child = Self::spawn(binary, dir.path());
+        let this = Self { child, addr, dir };
+        this.wait().await;
+        Some(this)
+    }
+
+    fn spawn(binary: &str, dir: &Path) -> Child {
+        Command::new(binary)
+            .arg("-c")
+            .arg(dir.join("mosquitto.conf"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    async fn wait(&self) {
+        let connect = async {
+            while tokio::net::TcpStream::connect(self.addr).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, connect).await.expect("mosquitto does not listen");
+    }
+
+    /// Kills it without warning and starts an empty one on the same port.
+    pub async fn kill_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = Self::spawn("/usr/sbin/mosquitto", self.dir.path());
+        self.wait().await;
+    }
+
+    pub fn url(&self) -> BusUrl {
+        BusUrl::of_addr(self.addr)
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Every broker there is to test against.
+pub struct Brokers {
+    pub urls: Vec<(&'static str, BusUrl)>,
+    _mosquitto: Option<Mosquitto>,
+}
+
+pub async fn brokers() -> Brokers {
+    let embedded = EmbeddedBroker::start(BrokerConfig::loopback()).await.unwrap();
+    let mosquitto = Mosquitto::start().await;
+    let mut urls = vec![("embedded", embedded.url())];
+    urls.extend(mosquitto.as_ref().map(|m| ("mosquitto", m.url())));
+    Brokers { urls, _mosquitto: mosquitto }
+}
+
+pub fn config(url: &BusUrl, source: &str, subscriptions: &[Subscription]) -> BusConfig {
+    let mut config = BusConfig::new(url.clone(), "nano", Status::online(source, "test", "0.0.0"));
+    config.subscriptions = subscriptions.to_vec();
+    config.limits.max_pause = Duration::from_millis(300);
+    config
+}
+
+pub async fn connect(url: &BusUrl, source: &str, subscriptions: &[Subscription]) -> (BusClient, Inbox) {
+    let (client, inbox) = BusClient::connect(config(url, source, subscriptions)).unwrap();
+    client.wait_connected(PATIENCE).await.unwrap();
+    (client, inbox)
+}
+
+/// The first message that a filter picks; fails after [`PATIENCE`].
+pub async fn wait_for<T>(inbox: &mut Inbox, what: &str, mut pick: impl FnMut(Incoming) -> Option<T>) -> T {
+    let search = async {
+        loop {
+            let message = inbox.recv().await.expect("the client is closed");
+            if let Some(found) = pick(message) {
+                return found;
+            }
+        }
+    };
+    timeout(PATIENCE, search).await.unwrap_or_else(|_| panic!("no {what} within {PATIENCE:?}"))
+}
+
+pub fn body(n: u32) -> EventBody {
+    EventBody::GatePassed(GatePassed {
+        gate: "door".to_owned(),
+        direction: GateDirection::Entry,
+        credential: Some(format!("c{n}")),
+        party: n,
+    })
+}
