@@ -16,6 +16,7 @@
 //! Limits: one writer per file (a lock file beside it, see [`crate::serve`]); numbers and times fit in 63 bits.
 
 mod check;
+mod cursor;
 mod migrate;
 mod project;
 mod read;
@@ -29,6 +30,7 @@ use linefree_bus::payload::{Event, EventBody};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
+pub use cursor::OutboxCursor;
 pub use check::{CheckReport, Finding, Severity};
 pub use read::{
     CandidateRow, CartRow, EvidenceRow, FaultRow, LedgerReader, LineRow, ReceiptRow, SourceRow, StoredEvent,

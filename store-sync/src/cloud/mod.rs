@@ -1,0 +1,23 @@
+//! Between the store and the chain's cloud: CloudEvents 1.0, in batches, over HTTP.
+//!
+//! The store's side is [`crate::outbox`]; [`receive`] is a reference of the cloud's side, small enough to read whole.
+//! The contract between them:
+//!
+//! - `POST`, `Content-Type: application/cloudevents-batch+json`, a JSON array of events of one store and one ledger.
+//! - `id` is the event's identity (`source/epoch/number`): the same id again is the same event, whatever came before.
+//! - `sequence` (a CloudEvents extension, zero-padded so that it sorts as text) is the position in the store's ledger,
+//!   `ledger` the id of that ledger: a store that lost its disk starts another ledger at 1.
+//! - The answer is `200` and `{"acknowledged": N}`: everything of this ledger up to N is durable in the cloud. Anything
+//!   else is a failure, and the store sends again, for ever.
+
+pub mod event;
+pub mod receive;
+
+/// The media type of a batch.
+pub const BATCH_MEDIA_TYPE: &str = "application/cloudevents-batch+json";
+
+/// The largest batch that the receiver takes, bytes.
+pub const MAX_BATCH_BYTES: usize = 8 << 20;
+
+/// The most events that the receiver takes in one batch.
+pub const MAX_BATCH_EVENTS: usize = 5000;

@@ -1,0 +1,155 @@
+//! Batches over HTTP, with a bearer token from a file.
+//!
+//! The token is read anew for every batch, so it can be changed while the store runs; it is never logged, never sent to
+//! another host (redirects are not followed) and never sent in the clear except to this machine.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{Deliver, DeliveryError};
+use crate::cloud::BATCH_MEDIA_TYPE;
+
+/// An answer longer than this is cut.
+const MAX_ANSWER_BYTES: u64 = 64 << 10;
+
+/// Where the cloud is.
+pub struct HttpCloud {
+    agent: ureq::Agent,
+    url: String,
+    token_file: Option<PathBuf>,
+}
+
+/// Why an address cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CloudUrlError {
+    /// Not http(s).
+    #[error("the cloud's address {0:?} must begin with http:// or https://")]
+    Scheme(String),
+    /// It would carry the token in the clear.
+    #[error(
+        "the cloud's address {0:?} is http: and not on this machine, so the token would travel in the clear: use \
+         https, or leave token_file out"
+    )]
+    TokenInTheClear(String),
+}
+
+impl HttpCloud {
+    /// Checks the address; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`CloudUrlError`].
+    pub fn new(url: &str, token_file: Option<PathBuf>) -> Result<Self, CloudUrlError> {
+        let clear = url.strip_prefix("http://");
+        if clear.is_none() && !url.starts_with("https://") {
+            return Err(CloudUrlError::Scheme(url.to_owned()));
+        }
+        if let Some(rest) = clear
+            && token_file.is_some()
+            && !is_loopback(rest)
+        {
+            return Err(CloudUrlError::TokenInTheClear(url.to_owned()));
+        }
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(30)))
+            .timeout_connect(Some(Duration::from_secs(10)))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(concat!("linefree-store-sync/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into();
+        Ok(Self { agent, url: url.to_owned(), token_file })
+    }
+}
+
+/// Is the host of `host[:port]/path` this machine?
+fn is_loopback(rest: &str) -> bool {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The token on the first line of a file.
+///
+/// # Errors
+/// [`DeliveryError::Token`]: no file, no token in it, or one that no header can carry.
+pub fn read_token(path: &Path) -> Result<String, DeliveryError> {
+    let wrong = |why: String| DeliveryError::Token { path: path.display().to_string(), why };
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    let token = text.lines().next().unwrap_or_default().trim();
+    if token.is_empty() {
+        return Err(wrong("its first line holds no token".into()));
+    }
+    if !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(wrong("a token is printable ASCII without spaces".into()));
+    }
+    Ok(token.to_owned())
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    acknowledged: u64,
+}
+
+impl Deliver for HttpCloud {
+    fn deliver(&self, batch: &[u8]) -> Result<u64, DeliveryError> {
+        let mut request = self.agent.post(&self.url).header("Content-Type", BATCH_MEDIA_TYPE);
+        if let Some(path) = &self.token_file {
+            request = request.header("Authorization", format!("Bearer {}", read_token(path)?));
+        }
+        let mut response = request.send(batch).map_err(|e| DeliveryError::Unreachable(e.to_string()))?;
+        let status = response.status().as_u16();
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(MAX_ANSWER_BYTES)
+            .read_to_string()
+            .map_err(|e| DeliveryError::Unreachable(format!("status {status}, then {e}")))?;
+        if status != 200 {
+            return Err(DeliveryError::Refused { status, told: beginning(&text) });
+        }
+        serde_json::from_str::<Answer>(&text)
+            .map(|answer| answer.acknowledged)
+            .map_err(|e| DeliveryError::Nonsense(format!("{e} in {:?}", beginning(&text))))
+    }
+}
+
+/// The first line of an answer, short enough for a log.
+fn beginning(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_never_travels_in_the_clear() {
+        let token = || Some(PathBuf::from("token"));
+        for fine in ["http://127.0.0.1:1/x", "http://[::1]:1", "http://localhost/x", "https://cloud.example/x"] {
+            assert!(HttpCloud::new(fine, token()).is_ok(), "{fine}");
+        }
+        for bad in ["http://cloud.example/x", "http://127.0.0.1.example/", "http://192.168.1.2"] {
+            assert!(matches!(HttpCloud::new(bad, token()), Err(CloudUrlError::TokenInTheClear(_))), "{bad}");
+            assert!(HttpCloud::new(bad, None).is_ok(), "{bad}");
+        }
+        assert!(matches!(HttpCloud::new("ftp://x", None), Err(CloudUrlError::Scheme(_))));
+    }
+
+    #[test]
+    fn a_token_file_holds_one_printable_word() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        for (text, expected) in [("s3cret\n", Some("s3cret")), ("\n", None), ("a b", None), ("é", None)] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read_token(&path).ok().as_deref(), expected, "{text:?}");
+        }
+        let told = read_token(&dir.path().join("none")).unwrap_err().to_string();
+        assert!(told.contains("none"), "{told}");
+    }
+}

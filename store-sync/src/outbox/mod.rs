@@ -1,0 +1,349 @@
+//! Ledger to cloud: contiguous numbers, batches, again and again until the cloud says that it has them.
+//!
+//! **Nothing is lost.** The outbox is the ledger itself plus a cursor; the cloud may be away for weeks. **Exactly once
+//! in effect.** Batches are sent at least once, events carry their identity, the cloud keeps each once. **The cursor**
+//! moves only to what the cloud has acknowledged of what was sent: an answer beyond the ledger's end is a lie and is
+//! refused, an answer below the cursor (a cloud put back from a backup, or another cloud) moves the cursor back and
+//! the rest is sent again. **Back-off**: half a second, doubled up to a minute, with jitter so that a chain's stores do
+//! not all knock at once; every failure is retried, because only a person can tell a wrong token from a broken cloud.
+
+pub mod http;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::clock::wall_us;
+use crate::cloud::event::CloudEvent;
+use crate::ledger::{LedgerError, LedgerReader, OutboxCursor};
+
+/// Most events in a batch.
+pub const MAX_EVENTS: u32 = 500;
+
+/// A batch is cut when it has grown to this many bytes; one event alone may be larger.
+pub const MAX_BYTES: usize = 1 << 20;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Why a delivery failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    /// Nobody answered.
+    #[error("no answer: {0}")]
+    Unreachable(String),
+    /// The cloud refused.
+    #[error("the cloud answered {status}: {told}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The beginning of what it said.
+        told: String,
+    },
+    /// The answer is not what the contract says.
+    #[error("the cloud's answer makes no sense: {0}")]
+    Nonsense(String),
+    /// The token's file cannot be used.
+    #[error("the token file {path}: {why}")]
+    Token {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Who carries a batch to the cloud.
+pub trait Deliver: Send {
+    /// Sends a batch (a JSON array of CloudEvents) and returns up to which ledger number the cloud has everything.
+    ///
+    /// # Errors
+    /// [`DeliveryError`]; the batch may or may not have arrived.
+    fn deliver(&self, batch: &[u8]) -> Result<u64, DeliveryError>;
+}
+
+/// What one step did.
+#[derive(Debug)]
+pub enum Step {
+    /// The cloud has everything.
+    Idle,
+    /// The cursor moved on.
+    Delivered {
+        /// How many events were sent.
+        events: usize,
+    },
+    /// The cloud has less than it once said: the cursor moved back.
+    Rewound {
+        /// To where.
+        to: u64,
+    },
+    /// It did not work; try again later.
+    Failed(DeliveryError),
+}
+
+/// How delivery goes, for people.
+#[derive(Debug, Clone, Default)]
+pub struct OutboxStatus {
+    /// Everything up to here is in the cloud.
+    pub acknowledged_seq: u64,
+    /// Batches that were acknowledged.
+    pub batches: u64,
+    /// Failed attempts since the start.
+    pub failures: u64,
+    /// Failed attempts since the last success.
+    pub failures_in_a_row: u32,
+    /// What the last failure said; `None` after a success.
+    pub last_error: Option<String>,
+    /// Wall clock of the last success.
+    pub last_success_us: Option<i64>,
+}
+
+/// The outbox of one ledger.
+pub struct Outbox {
+    reader: LedgerReader,
+    cursor: OutboxCursor,
+    ledger_id: Uuid,
+    store: String,
+    acknowledged_seq: u64,
+    to: Box<dyn Deliver>,
+    /// Halved when the cloud finds a batch too large, until one is taken.
+    max_events: u32,
+}
+
+impl Outbox {
+    /// Opens the outbox of a ledger that exists, where it stood.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open(ledger: &Path, to: Box<dyn Deliver>) -> Result<Self, LedgerError> {
+        let reader = LedgerReader::open(ledger)?;
+        let cursor = OutboxCursor::open(ledger)?;
+        let (ledger_id, store) = reader.identity()?;
+        let acknowledged_seq = reader.acknowledged_seq()?;
+        Ok(Self { reader, cursor, ledger_id, store, acknowledged_seq, to, max_events: MAX_EVENTS })
+    }
+
+    /// Everything up to here is in the cloud.
+    #[must_use]
+    pub fn acknowledged_seq(&self) -> u64 {
+        self.acknowledged_seq
+    }
+
+    /// Sends the next batch, if there is any.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger cannot be read or the cursor not be written.
+    pub fn step(&mut self) -> Result<Step, LedgerError> {
+        let stored = self.reader.events_after(self.acknowledged_seq, self.max_events)?;
+        if stored.is_empty() {
+            return Ok(Step::Idle);
+        }
+        let mut batch = vec![b'['];
+        let (mut last, mut events) = (self.acknowledged_seq, 0);
+        for one in &stored {
+            let write = CloudEvent::new(&self.store, self.ledger_id, one).and_then(|e| serde_json::to_vec(&e));
+            let bytes = write.map_err(|source| LedgerError::Body {
+                ledger_seq: one.ledger_seq.cast_signed(),
+                source,
+            })?;
+            if events > 0 && batch.len() + bytes.len() > MAX_BYTES {
+                break;
+            }
+            if events > 0 {
+                batch.push(b',');
+            }
+            batch.extend_from_slice(&bytes);
+            last = one.ledger_seq;
+            events += 1;
+        }
+        batch.push(b']');
+        let answer = match self.to.deliver(&batch) {
+            Ok(answer) => answer,
+            Err(e) => {
+                if matches!(e, DeliveryError::Refused { status: 413, .. }) {
+                    self.max_events = (self.max_events / 2).max(1);
+                }
+                return Ok(Step::Failed(e));
+            }
+        };
+        self.max_events = MAX_EVENTS;
+        let end = self.reader.totals()?.ledger_seq;
+        if answer > end {
+            return Ok(Step::Failed(DeliveryError::Nonsense(format!(
+                "it has everything up to {answer}, but this ledger ends at {end}. Was the ledger put back from an \
+                 older copy, or is this another store's address?"
+            ))));
+        }
+        // What it may have from an earlier run is not counted until this run has sent it.
+        let reached = answer.min(last);
+        if reached == self.acknowledged_seq {
+            let first = self.acknowledged_seq + 1;
+            let told = format!("it took {first} to {last} but still has only up to {answer}");
+            return Ok(Step::Failed(DeliveryError::Nonsense(told)));
+        }
+        let rewound = reached < self.acknowledged_seq;
+        self.cursor.set(reached)?;
+        self.acknowledged_seq = reached;
+        Ok(if rewound { Step::Rewound { to: reached } } else { Step::Delivered { events } })
+    }
+}
+
+/// The pauses between failed attempts.
+#[derive(Debug, Default)]
+pub struct BackOff {
+    failures: u32,
+}
+
+impl BackOff {
+    /// How long to wait after another failure; `random` spreads it over the upper half.
+    pub fn next(&mut self, random: u16) -> Duration {
+        let doubled = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
+        self.failures = self.failures.saturating_add(1);
+        doubled / 2 + doubled.mul_f64(f64::from(random) / f64::from(u16::MAX)) / 2
+    }
+
+    /// It worked.
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+/// A running outbox: a thread of its own.
+pub struct RunningOutbox {
+    wake: mpsc::SyncSender<()>,
+    thread: std::thread::JoinHandle<()>,
+    status: Arc<Mutex<OutboxStatus>>,
+}
+
+impl RunningOutbox {
+    /// Starts delivering.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(outbox: Outbox) -> std::io::Result<Self> {
+        // One pending wake-up is as good as many: a full channel drops the next.
+        let (wake, woken) = mpsc::sync_channel(1);
+        let status = Arc::new(Mutex::new(OutboxStatus {
+            acknowledged_seq: outbox.acknowledged_seq(),
+            ..OutboxStatus::default()
+        }));
+        let shared = Arc::clone(&status);
+        let thread = std::thread::Builder::new()
+            .name("outbox".into())
+            .spawn(move || run(outbox, &woken, &shared))?;
+        Ok(Self { wake, thread, status })
+    }
+
+    /// There is more in the ledger.
+    pub fn wake(&self) {
+        let _ = self.wake.try_send(());
+    }
+
+    /// How delivery goes.
+    #[must_use]
+    pub fn status(&self) -> OutboxStatus {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stops after the delivery under way, or leaves it after `at_most`: what the cloud did not acknowledge stays in
+    /// the ledger either way.
+    pub fn stop(self, at_most: Duration) {
+        let Self { wake, thread, .. } = self;
+        drop(wake);
+        let began = std::time::Instant::now();
+        while !thread.is_finished() && began.elapsed() < at_most {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if thread.is_finished() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(mut outbox: Outbox, woken: &mpsc::Receiver<()>, status: &Mutex<OutboxStatus>) {
+    use mpsc::RecvTimeoutError::Disconnected;
+    let mut pause = BackOff::default();
+    loop {
+        let step = outbox.step();
+        let wait = {
+            let mut status = status.lock().unwrap_or_else(PoisonError::into_inner);
+            status.acknowledged_seq = outbox.acknowledged_seq();
+            match step {
+                Ok(Step::Idle) => Some(Duration::from_secs(1)),
+                Ok(Step::Delivered { events }) => {
+                    if status.failures_in_a_row > 0 {
+                        tracing::info!(failures = status.failures_in_a_row, "the cloud takes events again");
+                    }
+                    tracing::debug!(events, up_to = status.acknowledged_seq, "delivered to the cloud");
+                    status.batches += 1;
+                    status.failures_in_a_row = 0;
+                    status.last_error = None;
+                    status.last_success_us = Some(wall_us());
+                    pause.reset();
+                    None
+                }
+                Ok(Step::Rewound { to }) => {
+                    tracing::warn!(to, "the cloud has less than it once said: sending again from there");
+                    Some(note_failure(&mut status, &mut pause, "the cloud has less than it once said".into()))
+                }
+                Ok(Step::Failed(e)) => Some(note_failure(&mut status, &mut pause, e.to_string())),
+                Err(e) => Some(note_failure(&mut status, &mut pause, e.to_string())),
+            }
+        };
+        let Some(mut wait) = wait else {
+            // On to the next batch, unless somebody wants to stop.
+            if matches!(woken.try_recv(), Err(mpsc::TryRecvError::Disconnected)) {
+                return;
+            }
+            continue;
+        };
+        let failed = pause.failures > 0;
+        loop {
+            let began = std::time::Instant::now();
+            match woken.recv_timeout(wait) {
+                Err(Disconnected) => return,
+                // New events are no reason to knock sooner at a cloud that is down.
+                Ok(()) if failed => match wait.checked_sub(began.elapsed()) {
+                    Some(rest) => wait = rest,
+                    None => break,
+                },
+                _ => break,
+            }
+        }
+    }
+}
+
+fn note_failure(status: &mut OutboxStatus, pause: &mut BackOff, told: String) -> Duration {
+    status.failures += 1;
+    status.failures_in_a_row = status.failures_in_a_row.saturating_add(1);
+    // The low bits of a UUID are random, and nothing here needs more than that.
+    let wait = pause.next(Uuid::now_v7().as_u128() as u16);
+    // Once when it begins, then at every doubling: an outage of days is not a log of megabytes.
+    if status.failures_in_a_row.is_power_of_two() {
+        tracing::warn!(
+            attempts = status.failures_in_a_row,
+            next_in_s = wait.as_secs_f32(),
+            "cannot deliver to the cloud: {told}; nothing is lost, the ledger keeps it"
+        );
+    }
+    status.last_error = Some(told);
+    wait
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_minute_and_never_vanish() {
+        let mut pause = BackOff::default();
+        let longest: Vec<_> = (0..12).map(|_| pause.next(u16::MAX).as_millis()).collect();
+        assert_eq!(longest[..4], [500, 1000, 2000, 4000]);
+        assert_eq!(longest[11], 60_000);
+        assert_eq!(pause.next(0), Duration::from_secs(30));
+        pause.reset();
+        assert_eq!(pause.next(0), Duration::from_millis(250));
+    }
+}
