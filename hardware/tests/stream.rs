@@ -1,4 +1,5 @@
 //! A network camera on loopback: MJPEG over HTTP, as IP cameras speak it, lost and found again.
+#![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

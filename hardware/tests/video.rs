@@ -1,5 +1,5 @@
 //! Video files, whole and cut, and image folders, through the real decoders.
-#![allow(clippy::print_stderr)]
+#![allow(clippy::print_stderr, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,154 @@
+//! `calibrate pose`.
+
+use std::fmt::Write;
+use std::fs::File;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use linefree_calibration::pose::{self, PoseFit, PoseOptions};
+use linefree_calibration::{points, tables};
+use linefree_domain::ids::CameraId;
+use serde_json::{Value, json};
+
+use crate::{note, parse_size, print, write_file};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// CSV of surveyed points: x_px,y_px,x_m,y_m and optionally name
+    #[arg(long, value_name = "FILE")]
+    points: PathBuf,
+    /// Where to write the [[camera]] table; standard output without it
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The camera's id in store.toml
+    #[arg(long, value_name = "ID", default_value = "cam1")]
+    camera: CameraId,
+    /// Size of the image in which the points were marked, as 1920x1080
+    #[arg(long, value_name = "WxH", value_parser = parse_size)]
+    size: Option<[u32; 2]>,
+    /// Hold each point out once, in this many parts, to measure the accuracy
+    #[arg(long, value_name = "PARTS", default_value_t = PoseOptions::default().holdout)]
+    holdout: usize,
+    /// Leave out points that are off by more pixels than this
+    #[arg(long, value_name = "PIXELS", default_value_t = PoseOptions::default().outlier_px)]
+    outlier_px: f64,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "Example:
+  $ cat points.csv
+  x_px,y_px,x_m,y_m,name
+  412,655,0.00,0.00,door left
+  873,640,1.80,0.00,door right
+  251,388,-0.60,4.20,end of gondola 1
+  ...
+  $ calibrate pose --points points.csv --camera cam1 --size 1280x720 --out cam1.toml
+
+Mark 8 points or more where things touch the floor, spread over the whole view and not on one line. Judge the result
+by the errors of points held out; the table in cam1.toml goes into store.toml.";
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let path = arguments.points.display();
+    let file = File::open(&arguments.points).with_context(|| format!("{path}: cannot be opened"))?;
+    let surveyed = points::read(file).with_context(|| path.to_string())?;
+    let options = PoseOptions { outlier_px: arguments.outlier_px, holdout: arguments.holdout };
+    let fit = pose::fit(&surveyed, &options).with_context(|| path.to_string())?;
+    // Pixels outside the stated image were marked in another one.
+    if let Some([width, height]) = arguments.size {
+        let outside = |p: &&points::SurveyedPoint| {
+            let (x, y) = (p.image_px.x, p.image_px.y);
+            !(0.0..=f64::from(width)).contains(&x) || !(0.0..=f64::from(height)).contains(&y)
+        };
+        if let Some(p) = surveyed.iter().find(outside) {
+            anyhow::bail!(
+                "{path}: {p}: the pixel ({}, {}) is outside an image of {width}x{height}; check --size and which image \
+                 the points were marked in",
+                p.image_px.x,
+                p.image_px.y
+            );
+        }
+    }
+    let table = tables::pose_table(&fit, &arguments.camera, arguments.size, &path.to_string());
+    if let Some(out) = &arguments.out {
+        write_file(out, &table)?;
+    }
+    let mut summary = summary(&fit);
+    if let Some(out) = &arguments.out {
+        let _ = write!(summary, "\nwrote {}", out.display());
+        if arguments.size.is_none() {
+            summary.push_str("; fill in size_px, or run again with --size");
+        }
+    }
+    note(&summary);
+    if arguments.json {
+        let json = report(&fit, arguments);
+        print(&format!("{}\n", serde_json::to_string_pretty(&json)?))?;
+    } else if arguments.out.is_none() {
+        print(&table)?;
+    }
+    Ok(())
+}
+
+fn summary(fit: &PoseFit) -> String {
+    let mut out = format!(
+        "{} points fitted: rms {:.3} m, median {:.3} m, worst {:.3} m on the floor",
+        fit.fitted.points, fit.fitted.rms_m, fit.fitted.median_m, fit.fitted.worst_m
+    );
+    if let Some(h) = &fit.held_out {
+        let _ = write!(
+            out,
+            "\nheld out:      rms {:.3} m, median {:.3} m, worst {:.3} m",
+            h.rms_m, h.median_m, h.worst_m
+        );
+    }
+    let [median, worst] = fit.m_per_px;
+    let _ = write!(
+        out,
+        "\none pixel is {:.1} cm of floor, at the worst point {:.1} cm",
+        median * 100.0,
+        worst * 100.0
+    );
+    for outlier in fit.outliers.iter().take(10) {
+        let _ = write!(
+            out,
+            "\nleft out: {} is off by {:.0} px, {:.2} m; measure it again",
+            outlier.point, outlier.error_px, outlier.error_m
+        );
+    }
+    if fit.outliers.len() > 10 {
+        let _ = write!(out, "\nleft out: {} more", fit.outliers.len() - 10);
+    }
+    for warning in &fit.warnings {
+        let _ = write!(out, "\nwarning: {warning}");
+    }
+    out
+}
+
+fn report(fit: &PoseFit, arguments: &Arguments) -> Value {
+    let homography: Vec<f64> = fit.homography.transpose().iter().copied().collect();
+    let outliers: Vec<Value> = fit
+        .outliers
+        .iter()
+        .map(|o| {
+            // Beyond the horizon is infinitely far: JSON has null for it.
+            json!({"line": o.point.line, "name": o.point.name, "error_px": o.error_px, "error_m": o.error_m})
+        })
+        .collect();
+    json!({
+        "camera": arguments.camera.as_str(),
+        "size_px": arguments.size,
+        "homography": homography,
+        "points": fit.fitted.points + fit.outliers.len(),
+        "used": fit.fitted.points,
+        "rms_m": fit.fitted.rms_m,
+        "median_m": fit.fitted.median_m,
+        "worst_m": fit.fitted.worst_m,
+        "held_out": fit.held_out,
+        "m_per_px": {"median": fit.m_per_px[0], "worst": fit.m_per_px[1]},
+        "outliers": outliers,
+        "warnings": fit.warnings,
+    })
+}

@@ -1,0 +1,94 @@
+//! Calibrations as they stand in `store.toml`.
+//!
+//! Written by hand rather than through a serialiser, because people read, keep and compare these few lines: the
+//! quality stands above them as comments. Numbers are written with the fewest digits that give the same `f64` back.
+
+use std::fmt::Write;
+
+use linefree_domain::ids::CameraId;
+
+use crate::lens::LensFit;
+use crate::pose::{FloorErrors, PoseFit};
+
+/// The `[[camera]]` table of a fitted pose. Without a size, its line is a comment to fill in.
+#[must_use]
+pub fn pose_table(fit: &PoseFit, camera: &CameraId, size_px: Option<[u32; 2]>, source: &str) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "# Pose from {}, fitted to {} points.", one_line(source), fit.fitted.points);
+    let _ = writeln!(out, "# Errors on the floor: {}.", errors(&fit.fitted));
+    let _ = match &fit.held_out {
+        Some(held_out) => writeln!(out, "# Errors of points held out: {}.", errors(held_out)),
+        None => writeln!(out, "# Errors of points held out: not known, too few points."),
+    };
+    for outlier in &fit.outliers {
+        let _ = writeln!(
+            out,
+            "# Left out: {} is {:.0} px off.",
+            one_line(&outlier.point.to_string()),
+            outlier.error_px
+        );
+    }
+    for warning in &fit.warnings {
+        let _ = writeln!(out, "# Warning: {}.", one_line(warning));
+    }
+    let _ = writeln!(out, "[[camera]]\nid = {}", quoted(camera.as_str()));
+    let _ = match size_px {
+        Some([width, height]) => writeln!(out, "size_px = [{width}, {height}]"),
+        None => writeln!(
+            out,
+            "# size_px = [width, height]   # fill in: the size of the image the points were marked in"
+        ),
+    };
+    let _ = writeln!(out, "homography = [");
+    for row in fit.homography.row_iter() {
+        let _ = writeln!(out, "  {}, {}, {},", number(row[0]), number(row[1]), number(row[2]));
+    }
+    out.push_str("]\n");
+    out
+}
+
+/// The `size_px` and `lens` keys of a `[[camera]]` table.
+#[must_use]
+pub fn lens_keys(fit: &LensFit) -> String {
+    let mut out = String::new();
+    let l = &fit.lens;
+    let _ = writeln!(
+        out,
+        "# Lens from {} views of a chessboard: rms {:.3} px, fx known to {:.1} px. Goes into the camera's table.",
+        fit.views.len(),
+        fit.rms_px,
+        fit.focal_sd_px
+    );
+    let _ = writeln!(out, "size_px = [{}, {}]", fit.size_px[0], fit.size_px[1]);
+    let distortion: Vec<String> = l.distortion.iter().map(|d| number(*d)).collect();
+    let _ = writeln!(
+        out,
+        "lens = {{ fx = {}, fy = {}, cx = {}, cy = {}, distortion = [{}] }}",
+        number(l.fx_px),
+        number(l.fy_px),
+        number(l.cx_px),
+        number(l.cy_px),
+        distortion.join(", ")
+    );
+    out
+}
+
+fn errors(e: &FloorErrors) -> String {
+    format!("rms {:.3} m, median {:.3} m, worst {:.3} m", e.rms_m, e.median_m, e.worst_m)
+}
+
+/// `Debug` of a float has always a point or an exponent, which TOML wants.
+fn number(value: f64) -> String {
+    format!("{value:?}")
+}
+
+/// An id holds no control character; what is left to escape are the quote and the backslash.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A file name may hold anything; a comment ends with its line.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

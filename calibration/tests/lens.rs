@@ -1,0 +1,153 @@
+//! Lenses fitted to drawn boards and to the public chessboard images.
+#![allow(clippy::print_stderr, clippy::unwrap_used)]
+
+use std::path::Path;
+
+use image::GrayImage;
+use linefree_calibration::lens::{Board, BoardView, LensError, find_board, fit};
+use linefree_domain::geometry::{Lens, Pose, View};
+use nalgebra::{Point3, Vector3};
+
+const BOARD: Board = Board { columns: 9, rows: 6 };
+
+const TRUTH: Lens = Lens {
+    fx_px: 520.0,
+    fy_px: 524.0,
+    cx_px: 330.0,
+    cy_px: 228.0,
+    distortion: [-0.25, 0.08, 0.001, -0.0005, 0.0],
+};
+
+/// Where a lens sees the corners of a board that stands before it, turned like this.
+fn look(name: &str, rotation: [f64; 3], shift: [f64; 3]) -> BoardView {
+    let pose = Pose { rotation: Vector3::from(rotation), translation: Vector3::from(shift) };
+    let view = View::Lens { lens: TRUTH, pose };
+    let corner = |i: u16| {
+        let at = Point3::new(f64::from(i % 9) - 4.0, f64::from(i / 9) - 2.5, 0.0);
+        let px = view.pixel_of(at).unwrap();
+        [px.x as f32, px.y as f32]
+    };
+    BoardView { name: name.into(), size_px: [640, 480], corners_px: (0..54).map(corner).collect() }
+}
+
+fn looks() -> Vec<BoardView> {
+    let turns = [
+        [0.5, 0.0, 0.0],
+        [-0.5, 0.1, 0.0],
+        [0.0, 0.6, 0.1],
+        [0.1, -0.6, 0.0],
+        [0.4, 0.4, 0.2],
+        [-0.4, 0.3, 0.0],
+    ];
+    let shifts = [
+        [0.0, 0.0, 14.0],
+        [2.0, 1.0, 13.0],
+        [-2.0, 1.0, 15.0],
+        [1.0, -1.5, 13.0],
+        [-1.5, -1.0, 12.5],
+        [0.0, 1.5, 16.0],
+    ];
+    turns.into_iter().zip(shifts).enumerate().map(|(i, (r, t))| look(&format!("view{i}"), r, t)).collect()
+}
+
+#[test]
+fn drawn_corners_give_the_lens_back() {
+    let found = fit(looks(), BOARD, Vec::new()).unwrap();
+    assert!(found.rms_px < 0.01, "{}", found.rms_px);
+    for (seen, wanted) in [
+        (found.lens.fx_px, TRUTH.fx_px),
+        (found.lens.fy_px, TRUTH.fy_px),
+        (found.lens.cx_px, TRUTH.cx_px),
+        (found.lens.cy_px, TRUTH.cy_px),
+    ] {
+        assert!((seen - wanted).abs() < 0.5, "{seen} for {wanted}");
+    }
+    assert!((found.lens.distortion[0] - TRUTH.distortion[0]).abs() < 0.01);
+    assert!(found.dropped.is_empty() && found.warnings.len() == 1, "{found:?}");
+}
+
+#[test]
+fn views_that_cannot_help_are_dropped_by_name() {
+    let mut views = looks();
+    // Blurred: corners anywhere within some pixels.
+    for (i, corner) in views[2].corners_px.iter_mut().enumerate() {
+        corner[0] += if i % 2 == 0 { 4.0 } else { -4.0 };
+        corner[1] += if i % 3 == 0 { 3.0 } else { -2.0 };
+    }
+    views.push(BoardView { name: "again".into(), ..views[0].clone() });
+    views.push(BoardView { name: "other".into(), size_px: [1280, 960], ..views[1].clone() });
+    let found = fit(views, BOARD, Vec::new()).unwrap();
+    let dropped: Vec<(&str, bool)> = found
+        .dropped
+        .iter()
+        .zip(["same view as view0", "1280x960", "off by"])
+        .map(|(d, part)| (d.image.as_str(), d.reason.contains(part)))
+        .collect();
+    assert_eq!(dropped, [("again", true), ("other", true), ("view2", true)], "{:?}", found.dropped);
+    assert!((found.lens.fx_px - TRUTH.fx_px).abs() < 0.5);
+}
+
+#[test]
+fn too_few_or_untilted_views_give_no_lens() {
+    let error = fit(looks()[..2].to_vec(), BOARD, Vec::new()).unwrap_err();
+    assert!(matches!(error, LensError::TooFewViews { usable: 2, .. }), "{error}");
+    assert!(fit(Vec::new(), BOARD, Vec::new()).is_err());
+    // Always square to the lens: focal length and distance cannot be told apart.
+    let flat: Vec<BoardView> = (0..5)
+        .map(|i| look(&format!("flat{i}"), [0.0; 3], [f64::from(i) - 2.0, 0.0, 13.0]))
+        .map(|mut v| {
+            // Real corners are never exact.
+            for (i, c) in v.corners_px.iter_mut().enumerate() {
+                c[0] += 0.3 * ((i * 37 % 11) as f32 / 5.0 - 1.0);
+                c[1] += 0.3 * ((i * 53 % 13) as f32 / 6.0 - 1.0);
+            }
+            v
+        })
+        .collect();
+    let error = fit(flat, BOARD, Vec::new()).unwrap_err();
+    assert!(matches!(error, LensError::Parallel { views: 5, .. }), "{error}");
+}
+
+#[test]
+fn an_image_without_a_board_has_none() {
+    assert_eq!(find_board("grey", &GrayImage::new(200, 100), BOARD).unwrap(), None);
+    assert_eq!(find_board("nothing", &GrayImage::new(0, 0), BOARD).unwrap(), None);
+}
+
+#[test]
+fn boards_are_read_as_columns_x_rows() {
+    assert_eq!("9x6".parse(), Ok(BOARD));
+    for bad in ["", "9", "9x", "x6", "2x6", "9x101", "-9x6", "9x6x2"] {
+        assert!(bad.parse::<Board>().is_err(), "{bad}");
+    }
+}
+
+/// opencv-doc's images; its published calibration is f = 535.9, c = (342.3, 235.6), RMS 0.393 over 13 views.
+#[test]
+fn the_public_images_give_the_published_lens() {
+    let folder = Path::new("/usr/share/doc/opencv-doc/examples/data");
+    if !folder.join("left01.jpg").exists() {
+        eprintln!("skipped: {} holds no left01.jpg (Debian package opencv-doc)", folder.display());
+        return;
+    }
+    let mut views = Vec::new();
+    for i in (1..=14).filter(|i| *i != 10) {
+        let name = format!("left{i:02}.jpg");
+        let image = image::open(folder.join(&name)).unwrap().into_luma8();
+        views.push(find_board(&name, &image, BOARD).unwrap().unwrap_or_else(|| panic!("{name}: no board")));
+    }
+    let found = fit(views, BOARD, Vec::new()).unwrap();
+    eprintln!("{found:?}");
+    assert_eq!((found.views.len(), found.size_px), (13, [640, 480]));
+    assert!((0.3..0.45).contains(&found.rms_px), "{}", found.rms_px);
+    assert!(
+        (found.lens.fx_px - 535.9).abs() < 3.0 && (found.lens.fy_px - 535.9).abs() < 3.0,
+        "{:?}",
+        found.lens
+    );
+    assert!(
+        (found.lens.cx_px - 342.3).abs() < 3.0 && (found.lens.cy_px - 235.6).abs() < 3.0,
+        "{:?}",
+        found.lens
+    );
+}
