@@ -30,8 +30,9 @@ pub struct Arguments {
 const EXAMPLES: &str = "Example:
   $ calibrate lens --board 9x6 boards/*.jpg --out lens.toml
 
-Print a chessboard, glue it to something flat, and take 10 to 20 sharp images: tilted by 30 to 45 degrees in different
-directions, near and far, in the middle and in every corner of the image. The size of the squares does not matter.";
+Print a chessboard, glue it to something flat, and take 10 to 20 sharp images: tilted by 30 to
+45 degrees in different directions, near and far, in the middle and in every corner of the
+image. The size of the squares does not matter.";
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let bar = ProgressBar::new(arguments.images.len() as u64).with_style(

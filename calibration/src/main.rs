@@ -8,12 +8,13 @@ mod pose_command;
 
 use std::io::Write;
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "calibrate", version, about, long_about = None, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(name = "calibrate", version, after_help = EXAMPLES, arg_required_else_help = true)]
 /// Calibrates cameras: where their pixels lie on the floor, and what their lens does
 struct Arguments {
     #[command(subcommand)]
@@ -40,14 +41,21 @@ enum Command {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
         Command::Pose(arguments) => pose_command::run(&arguments),
         Command::Lens(arguments) => lens_command::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "calibrate", &mut script);
             print(&String::from_utf8_lossy(&script))
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            note(&format!("error: {e:#}"));
+            ExitCode::FAILURE
         }
     }
 }

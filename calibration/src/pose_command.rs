@@ -5,12 +5,16 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use linefree_calibration::points::SurveyedPoint;
 use linefree_calibration::pose::{self, PoseFit, PoseOptions};
 use linefree_calibration::{points, tables};
 use linefree_domain::ids::CameraId;
 use serde_json::{Value, json};
 
 use crate::{note, parse_size, print, write_file};
+
+/// More than this share of points outside the image is a mistake.
+const MAX_OUTSIDE_SHARE: f64 = 0.05;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -47,29 +51,17 @@ const EXAMPLES: &str = "Example:
   ...
   $ calibrate pose --points points.csv --camera cam1 --size 1280x720 --out cam1.toml
 
-Mark 8 points or more where things touch the floor, spread over the whole view and not on one line. Judge the result
-by the errors of points held out; the table in cam1.toml goes into store.toml.";
+Mark 8 points or more where things touch the floor, spread over the whole view and not on one
+line. Judge the result by the errors of points held out; the table goes into store.toml.";
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let path = arguments.points.display();
     let file = File::open(&arguments.points).with_context(|| format!("{path}: cannot be opened"))?;
     let surveyed = points::read(file).with_context(|| path.to_string())?;
     let options = PoseOptions { outlier_px: arguments.outlier_px, holdout: arguments.holdout };
-    let fit = pose::fit(&surveyed, &options).with_context(|| path.to_string())?;
-    // Pixels outside the stated image were marked in another one.
-    if let Some([width, height]) = arguments.size {
-        let outside = |p: &&points::SurveyedPoint| {
-            let (x, y) = (p.image_px.x, p.image_px.y);
-            !(0.0..=f64::from(width)).contains(&x) || !(0.0..=f64::from(height)).contains(&y)
-        };
-        if let Some(p) = surveyed.iter().find(outside) {
-            anyhow::bail!(
-                "{path}: {p}: the pixel ({}, {}) is outside an image of {width}x{height}; check --size and which image \
-                 the points were marked in",
-                p.image_px.x,
-                p.image_px.y
-            );
-        }
+    let mut fit = pose::fit(&surveyed, &options).with_context(|| path.to_string())?;
+    if let Some(size_px) = arguments.size {
+        fit.warnings.extend(check_size(&surveyed, size_px).with_context(|| path.to_string())?);
     }
     let table = tables::pose_table(&fit, &arguments.camera, arguments.size, &path.to_string());
     if let Some(out) = &arguments.out {
@@ -90,6 +82,26 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         print(&table)?;
     }
     Ok(())
+}
+
+/// Pixels outside the stated image were marked in another one. A few are let through with a warning: ground truth of
+/// people who are half out of the image has them.
+fn check_size(surveyed: &[SurveyedPoint], [width, height]: [u32; 2]) -> anyhow::Result<Option<String>> {
+    let outside = |p: &&SurveyedPoint| {
+        let (x, y) = (p.image_px.x, p.image_px.y);
+        !(0.0..=f64::from(width)).contains(&x) || !(0.0..=f64::from(height)).contains(&y)
+    };
+    let count = surveyed.iter().filter(outside).count();
+    let Some(first) = surveyed.iter().find(outside) else { return Ok(None) };
+    let message = format!(
+        "{count} of {} points lie outside an image of {width}x{height} pixels, first {first} at ({}, {}); check --size \
+         and which image the points were marked in",
+        surveyed.len(),
+        first.image_px.x,
+        first.image_px.y
+    );
+    anyhow::ensure!(count as f64 <= MAX_OUTSIDE_SHARE * surveyed.len() as f64, message);
+    Ok(Some(message))
 }
 
 fn summary(fit: &PoseFit) -> String {

@@ -21,7 +21,12 @@ x_px,y_px,x_m,y_m,name
 ";
 
 fn calibrate(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_calibrate")).args(arguments).current_dir(folder).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_calibrate"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("RUST_BACKTRACE", "1")
+        .output()
+        .unwrap()
 }
 
 fn survey(text: &str) -> tempfile::TempDir {
@@ -114,7 +119,7 @@ fn pose_refuses_with_file_line_and_remedy_and_writes_nothing() {
         (POINTS.replace("410,290", "320,290"), "line 11 repeats the pixel (320, 290) of line 10"),
         (
             POINTS.replace("140,470", "1400,470").replace("-1.0,0.0,a", "6.0,0.0,a"),
-            "outside an image of 640x480",
+            "1 of 9 points lie outside an image of 640x480 pixels, first line 3 (a)",
         ),
     ];
     for (csv, part) in cases {
@@ -123,6 +128,7 @@ fn pose_refuses_with_file_line_and_remedy_and_writes_nothing() {
         let done = calibrate(folder.path(), &arguments);
         let message = text(&done.stderr);
         assert_eq!(done.status.code(), Some(1), "{csv}: {message}");
+        assert!(!message.contains("stack backtrace"), "{message}");
         assert!(message.contains("points.csv") && message.contains(part), "{csv}: {message}");
         assert!(!folder.path().join("c.toml").exists(), "{csv}: a table was written");
     }
