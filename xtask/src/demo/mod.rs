@@ -1,0 +1,279 @@
+//! `cargo xtask demo`: a whole store on one machine, on real video.
+//!
+//! Six programs, as a store runs them, over MQTT on loopback: the reference cloud, the store's server with its
+//! embedded broker, and the roles floor, gate, shelf and camera, which play a recording. Ports are free ones, data is in
+//! a fresh folder, and everything is stopped in order however the demo ends.
+//!
+//! With `--headless` it runs the recording to its end, waits until every receipt is in the cloud, compares them with
+//! the recording's `expected.json` ([`score`]) and fails when they are not good enough.
+
+mod narrator;
+mod report;
+mod score;
+mod stations;
+mod supervise;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::process;
+use crate::say;
+use crate::setup::{PLAZA, stamp};
+use crate::workspace::Workspace;
+use narrator::Placed;
+use report::{CameraReport, Measured, Report};
+use score::{Receipt, Receipts, score};
+use stations::{ROLES, Stations};
+use supervise::{Programs, Stop, TICK};
+
+/// How long a program may take until it answers.
+const START: Duration = Duration::from_secs(30);
+/// How long the last receipts may take from the store to the cloud.
+const DELIVERY: Duration = Duration::from_secs(60);
+/// A recording that takes longer than this many times its own length is stuck.
+const SLOWEST: f64 = 20.0;
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask demo                                    in real time, until Ctrl-C
+  cargo xtask demo --pace 4                           four times as fast
+  cargo xtask demo --headless --report report.json    as fast as possible; fails when receipts are not right";
+
+/// How to show it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Options {
+    /// Run to the recording's end, compare the receipts with what is expected, and end.
+    #[arg(long)]
+    headless: bool,
+    /// Where to write what was measured, as JSON.
+    #[arg(long, value_name = "FILE", requires = "headless")]
+    report: Option<PathBuf>,
+    /// How fast to play: a factor of real time, or `max`. [default: 1, with --headless max]
+    #[arg(long, value_name = "FACTOR")]
+    pace: Option<String>,
+    /// Which recording to play.
+    #[arg(long, value_name = "DIR", default_value = PLAZA)]
+    recording: PathBuf,
+    /// Keep the demo's data (ledger, journals, logs) instead of removing it.
+    #[arg(long)]
+    keep: bool,
+    /// Leave set-up out.
+    #[arg(long)]
+    pub no_setup: bool,
+}
+
+/// Runs the demo.
+///
+/// # Errors
+/// When a program does not build, start or end as it should; the error shows the end of its log.
+pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    let recording = workspace.root.join(&options.recording);
+    let length_s = length_of(&recording)?;
+    let expected = options.headless.then(|| expected_of(&recording)).transpose()?;
+    let default_pace = if options.headless { "max" } else { "1" };
+    let pace = options.pace.as_deref().unwrap_or(default_pace);
+
+    let begun = Instant::now();
+    say::note("building the demo's programs (cargo build)");
+    let mut build = workspace.cargo();
+    build.args(["build", "--locked", "-p", "edge-agent", "-p", "store-sync", "--bins"]);
+    process::loudly(&mut build).context("the programs do not build")?;
+    say::note(format!("built in {:.0} s", begun.elapsed().as_secs_f64()));
+
+    let stop = Stop::listen()?;
+    let data = fresh_folder(workspace)?;
+    let mut demo = Demo {
+        stations: Stations::plan(workspace, &recording, &data, pace)?,
+        programs: Programs::new(data.join("log"))?,
+        stop,
+        begun: Instant::now(),
+        told: 0,
+    };
+    let shown = workspace.shown(&data);
+    let outcome = match expected {
+        Some(expected) => demo.play_out(&expected, length_s, pace, options.report.as_deref()),
+        None => demo.live(&shown),
+    };
+    for name in demo.programs.stop() {
+        say::note(format!("{name} did not end by itself and was killed"));
+    }
+    if outcome.is_err() || options.keep {
+        say::note(format!("data and logs are kept in {shown}"));
+    } else {
+        fs::remove_dir_all(&data).with_context(|| format!("remove {}", data.display()))?;
+    }
+    outcome
+}
+
+struct Demo<'a> {
+    stations: Stations<'a>,
+    programs: Programs,
+    stop: Stop,
+    begun: Instant,
+    /// How far the cloud's events have been told.
+    told: i64,
+}
+
+impl Demo<'_> {
+    /// Starts every program, each when those that it needs answer.
+    fn start(&mut self) -> Result<()> {
+        self.programs.start("cloud", &mut self.stations.receive())?;
+        self.wait_for_answer("the reference cloud", &self.stations.cloud("/healthz"))?;
+        self.programs.start("store", &mut self.stations.serve())?;
+        self.wait_for_answer("the store's server", &self.stations.console("/healthz"))?;
+        for role in ROLES {
+            self.programs.start(role, &mut self.stations.role(role))?;
+        }
+        Ok(())
+    }
+
+    fn wait_for_answer(&mut self, who: &str, url: &str) -> Result<()> {
+        let what = format!("{who} to answer");
+        self.programs.wait_until(&what, START, &self.stop, |_| Ok(ureq::get(url).call().is_ok()))
+    }
+
+    /// Runs until Ctrl-C and tells what happens.
+    fn live(&mut self, data: &str) -> Result<ExitCode> {
+        self.start()?;
+        say::line(format!("console: {}", self.stations.console("/")));
+        say::line(format!("logs and data: {data}; Ctrl-C stops everything"));
+        let mut ended = false;
+        while !self.stop.asked() {
+            self.programs.look()?;
+            self.tell_news()?;
+            if !ended && ROLES.iter().all(|role| self.programs.has_ended(role)) {
+                ended = true;
+                say::line("the recording has ended; the console stays until Ctrl-C");
+            }
+            thread::sleep(TICK * 5);
+        }
+        say::note("stopping");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn tell_news(&mut self) -> Result<()> {
+        let path = format!("/v1/stores/{}/events?after={}&limit=500", self.stations.store, self.told);
+        let news: Vec<Placed> = get(&self.stations.cloud(&path))?;
+        for placed in news {
+            self.told = placed.position;
+            if let Some(text) = placed.told() {
+                say::line(text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the recording to its end and judges the receipts.
+    fn play_out(
+        &mut self,
+        expected: &Receipts,
+        length_s: f64,
+        pace: &str,
+        report_to: Option<&Path>,
+    ) -> Result<ExitCode> {
+        self.start()?;
+        say::note(format!("playing {length_s:.0} s of recording, pace {pace}"));
+        let slowed = 1.0 / pace.parse().unwrap_or(1.0_f64).min(1.0);
+        let limit = Duration::from_secs_f64(60.0 + length_s * SLOWEST * slowed);
+        let running = say::Running::begin("the recording's end");
+        self.programs.wait_until("the recording's end", limit, &self.stop, |programs| {
+            let playing: Vec<&str> = ROLES.into_iter().filter(|r| !programs.has_ended(r)).collect();
+            running.doing(&format!("playing: {}", playing.join(", ")));
+            Ok(playing.is_empty())
+        })?;
+        running.done("");
+
+        let (cloud, ledger) = (self.cloud_receipts(), self.stations.console("/api/receipts?limit=1000"));
+        let mut came = Vec::new();
+        self.programs.wait_until("every receipt to reach the cloud", DELIVERY, &self.stop, |_| {
+            let in_ledger: Value = get(&ledger)?;
+            came = get::<Vec<Receipt>>(&cloud)?;
+            Ok(count(&in_ledger)? == came.len())
+        })?;
+        let elapsed_s = self.begun.elapsed().as_secs_f64();
+
+        let measured = Measured {
+            receipts: came.len(),
+            expected: expected.receipts.len(),
+            camera: CameraReport::read(&self.stations.camera_report())?,
+            messages: self.messages()?,
+            elapsed_s,
+            duration_s: length_s,
+        };
+        let report = Report::new(score(expected, &Receipts { receipts: came }), measured);
+        if let Some(path) = report_to {
+            let text = serde_json::to_string_pretty(&report).context("write the report")? + "\n";
+            stamp::write_whole(&std::path::absolute(path)?, text.as_bytes())?;
+        }
+        say::line(report.table().trim_end());
+        for why in report.shortfalls() {
+            say::line(format!("NOT GOOD ENOUGH: {why}"));
+        }
+        Ok(if report.shortfalls().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn cloud_receipts(&self) -> String {
+        self.stations.cloud(&format!("/v1/stores/{}/receipts?limit=1000", self.stations.store))
+    }
+
+    /// Messages that devices have put on the bus, by their own last status.
+    fn messages(&self) -> Result<u64> {
+        let devices: Value = get(&self.stations.console("/api/devices"))?;
+        let all = devices.as_array().context("GET /api/devices: no list")?;
+        let sent = |device: &Value| device["counters"]["bus_sent"].as_u64().unwrap_or(0);
+        Ok(all.iter().map(sent).sum())
+    }
+}
+
+fn count(list: &Value) -> Result<usize> {
+    list.as_array().map(Vec::len).context("GET /api/receipts: no list")
+}
+
+fn get<T: DeserializeOwned>(url: &str) -> Result<T> {
+    let mut answer = ureq::get(url).call().with_context(|| format!("GET {url}"))?;
+    answer.body_mut().read_json().with_context(|| format!("read the answer of GET {url}"))
+}
+
+#[derive(Deserialize)]
+struct RecordingToml {
+    duration_s: f64,
+}
+
+fn length_of(recording: &Path) -> Result<f64> {
+    let file = recording.join("recording.toml");
+    let text = fs::read_to_string(&file)
+        .with_context(|| format!("{} is no recording: read recording.toml", recording.display()))?;
+    let toml: RecordingToml = toml::from_str(&text).with_context(|| format!("read {}", file.display()))?;
+    Ok(toml.duration_s)
+}
+
+fn expected_of(recording: &Path) -> Result<Receipts> {
+    let file = recording.join("expected.json");
+    let text = fs::read_to_string(&file)
+        .with_context(|| format!("--headless compares with {}: read it", file.display()))?;
+    let expected: Receipts =
+        serde_json::from_str(&text).with_context(|| format!("read {}", file.display()))?;
+    if expected.receipts.is_empty() {
+        bail!("{} expects no receipt: there is nothing to compare", file.display());
+    }
+    Ok(expected)
+}
+
+/// A folder that no other demo uses.
+fn fresh_folder(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.target.join("demo").join(std::process::id().to_string());
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("clear {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    Ok(folder)
+}
