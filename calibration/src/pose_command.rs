@@ -22,7 +22,7 @@ pub struct Arguments {
     /// CSV of surveyed points: x_px,y_px,x_m,y_m and optionally name
     #[arg(long, value_name = "FILE")]
     points: PathBuf,
-    /// Where to write the [[camera]] table; standard output without it
+    /// Where to write the camera table; standard output without it
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The camera's id in store.toml

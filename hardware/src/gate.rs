@@ -3,32 +3,7 @@
 //! A gate yields an event for each person or party let through, in event time. What an event means for visits is
 //! decided in the core; a gate only tells.
 
-use linefree_domain::ids::{Credential, GateIndex};
-use linefree_domain::time::StoreTime;
-
-/// Which way a gate was passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GateDirection {
-    /// Into the store.
-    Entry,
-    /// Out of the store.
-    Exit,
-}
-
-/// Somebody passed a gate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GateEvent {
-    /// When.
-    pub time: StoreTime,
-    /// Which gate.
-    pub gate: GateIndex,
-    /// Which way.
-    pub direction: GateDirection,
-    /// With which credential; exits may carry none.
-    pub credential: Option<Credential>,
-    /// How many people the credential lets in; at least 1.
-    pub party: u32,
-}
+use linefree_domain::visit::GatePassed;
 
 /// Why a gate cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +19,7 @@ pub trait Gate: Send {
     ///
     /// # Errors
     /// [`GateError`] when the gate cannot go on.
-    fn next_event(&mut self) -> Result<Option<GateEvent>, GateError>;
+    fn next_event(&mut self) -> Result<Option<GatePassed>, GateError>;
 }
 
 /// Replay twin: yields what an iterator yields, at once. Pacing is the caller's.
@@ -62,23 +37,26 @@ impl<I> ReplayGate<I> {
 
 impl<I, E> Gate for ReplayGate<I>
 where
-    I: Iterator<Item = Result<GateEvent, E>> + Send,
+    I: Iterator<Item = Result<GatePassed, E>> + Send,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    fn next_event(&mut self) -> Result<Option<GateEvent>, GateError> {
+    fn next_event(&mut self) -> Result<Option<GatePassed>, GateError> {
         self.events.next().transpose().map_err(|e| GateError::Replay(e.into()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use linefree_domain::ids::{Credential, GateIndex};
+    use linefree_domain::time::StoreTime;
+
     use super::*;
 
-    fn entry(seconds: f64) -> GateEvent {
-        GateEvent {
+    fn entry(seconds: f64) -> GatePassed {
+        GatePassed {
             time: StoreTime::default().plus_s(seconds),
             gate: GateIndex(0),
-            direction: GateDirection::Entry,
+            entry: true,
             credential: Some(Credential::new("c1").unwrap()),
             party: 1,
         }
