@@ -367,14 +367,13 @@ mod tests {
     #[test]
     fn free_models_take_the_shape_of_the_frames() {
         let manifest = manifest();
-        let mut model = manifest.model("person-centernet").unwrap().clone();
-        model.input.default_px = [512, 384];
+        let model = manifest.model("person-centernet").unwrap();
         let shaped = |frame_width_px, frame_height_px| {
-            InputSize::ShapedAs { frame_width_px, frame_height_px }.resolve(&model).unwrap()
+            InputSize::ShapedAs { frame_width_px, frame_height_px }.resolve(model).unwrap()
         };
-        assert_eq!(shaped(768, 576), [512, 384]);
-        assert_eq!(shaped(640, 360), [576, 352]);
-        assert_eq!(shaped(360, 640), [320, 576]);
+        assert_eq!(shaped(768, 576), [384, 288]);
+        assert_eq!(shaped(640, 360), [448, 256]);
+        assert_eq!(shaped(360, 640), [256, 480]);
         assert_eq!(shaped(1, 1_000_000), [32, 4096]);
         let fixed = manifest.model("person-yolox-nano").unwrap();
         let size = InputSize::ShapedAs { frame_width_px: 640, frame_height_px: 360 };

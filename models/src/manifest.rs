@@ -280,7 +280,7 @@ mod tests {
             ("sha256 = \"8b", "sha256 = \"8B", "sha256 must be 64 lower-case hexadecimal digits"),
             ("score_min = 0.3\n", "score_min = 30.0\n", "score_min and nms_iou must be 0 to 1"),
             ("default_px = [416, 416]", "default_px = [320, 320]", "input.default_px must agree"),
-            ("default_px = [512, 384]", "default_px = [500, 384]", "input.default_px must agree"),
+            ("default_px = [384, 288]", "default_px = [400, 288]", "input.default_px must agree"),
             ("name = \"person-yolox-nano\"", "name = \"person-centernet\"", "listed more than once"),
             ("file = \"person-c", "file = \"../person-c", "file must be a plain file name"),
             ("std = [1.0, 1.0, 1.0]", "std = [1.0, 0.0, 1.0]", "input.std positive"),
