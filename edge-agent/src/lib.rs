@@ -1,0 +1,23 @@
+//! The device program of Linefree.
+//!
+//! Thin shells around `linefree-domain`: they move frames, weights and messages, and decide nothing.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`cli`] | commands and their options |
+//! | [`vision`] | frames of one camera into people on the floor |
+//! | [`mod@replay`] | a recording into receipts, in one process |
+//! | [`roles`] | camera, shelf, gate and floor as bus participants |
+//! | [`mot`] | detection and tracking on MOT text files, to be scored by anyone's tools |
+//! | [`convert`] | the core's types to and from what travels on the bus |
+//! | [`paths`] | where set-up has put libraries and models |
+
+pub mod cli;
+pub mod config_check;
+pub mod convert;
+pub mod mot;
+pub mod paths;
+pub mod replay;
+pub mod report;
+pub mod roles;
+pub mod vision;

@@ -1,0 +1,59 @@
+//! Where set-up has put what a device needs.
+//!
+//! Looked for in this order: `LINEFREE_HOME`; `.linefree` in the working folder or one of its parents;
+//! `/var/lib/linefree`, where packages install.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use linefree_models::{Registry, Runtime};
+
+/// The folder that set-up fills.
+#[must_use]
+pub fn home() -> PathBuf {
+    if let Some(home) = std::env::var_os("LINEFREE_HOME") {
+        return PathBuf::from(home);
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    here.ancestors()
+        .map(|dir| dir.join(".linefree"))
+        .find(|dir| dir.is_dir())
+        .unwrap_or_else(|| PathBuf::from("/var/lib/linefree"))
+}
+
+/// The model registry of this program, with its models in the home folder.
+///
+/// # Errors
+/// When the built-in manifest is wrong.
+pub fn registry() -> anyhow::Result<Registry> {
+    Ok(Registry::built_in(&home().join("models"))?)
+}
+
+/// ONNX Runtime from the home folder, or from `ORT_DYLIB_PATH` where that is set.
+///
+/// # Errors
+/// When the library is missing or unusable, with the remedy.
+pub fn runtime() -> anyhow::Result<Runtime> {
+    let path = std::env::var_os("ORT_DYLIB_PATH")
+        .map_or_else(|| home().join("lib").join("libonnxruntime.so"), PathBuf::from);
+    Runtime::load(&path).context("load ONNX Runtime; `cargo xtask setup` installs it")
+}
+
+/// Reads a text file, naming it when that fails.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_text(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
+}
+
+/// Writes a file whole or not at all: to a neighbour first, then renamed.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    std::fs::write(&beside, text).with_context(|| format!("write {}", path.display()))?;
+    std::fs::rename(&beside, path).with_context(|| format!("write {}", path.display()))
+}

@@ -1,0 +1,200 @@
+//! The camera role: frames in, people on the floor out. One thread a camera.
+//!
+//! Nothing is queued between looking and telling: a live camera that is slower than its stream skips frames at the
+//! source, a replayed one waits for the floor.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use linefree_bus::client::Outgoing;
+use linefree_bus::payload::Watermark;
+use linefree_domain::ids::CameraIndex;
+use linefree_domain::time::StoreTime;
+use linefree_hardware::camera::{CameraError, CameraSource, open};
+use linefree_recording::SourceDevice;
+use serde::Serialize;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use super::device::{Device, ProgressTap, progress_subscription, tap_progress};
+use super::pace::Pacer;
+use super::{Role, Site};
+use crate::convert;
+use crate::paths;
+use crate::report::Stages;
+use crate::vision::{Vision, person_detector};
+
+/// Status counters are told this often, frames.
+const STATUS_EVERY: u64 = 20;
+/// An image folder as a live source is shown at this rate.
+const FOLDER_RATE_HZ: f64 = 10.0;
+
+/// What a camera role did, for `--report`.
+#[derive(Debug, Serialize)]
+struct CameraReport {
+    frames: u64,
+    ms_per_stage: BTreeMap<&'static str, f64>,
+}
+
+/// One camera and where its frames come from.
+struct Assignment {
+    camera: CameraIndex,
+    source: CameraSource,
+    offset_s: f64,
+}
+
+pub(super) async fn run(site: Site) -> anyhow::Result<()> {
+    let assignments = assignments(&site)?;
+    if assignments.is_empty() {
+        tracing::warn!("no camera to watch: nobody will be seen");
+    }
+    let runtime = paths::runtime()?;
+    let registry = paths::registry()?;
+    let mut threads = JoinSet::new();
+    for assignment in assignments {
+        let layout = &site.store.layout.cameras[assignment.camera.0];
+        let camera =
+            open(&assignment.source, FOLDER_RATE_HZ).with_context(|| format!("open camera {}", layout.id))?;
+        let frame_px = camera.info().size_px.unwrap_or(layout.size_px);
+        let detector = person_detector(&runtime, &registry, &site.store.live.detector, frame_px, 1)?;
+        let vision = Vision::new(camera, assignment.camera, detector);
+        let replayed = site.recording.is_some();
+        let wanted = if replayed { vec![progress_subscription()] } else { Vec::new() };
+        let (device, inbox) = Device::connect(&site, layout.id.to_string(), Role::Camera, &wanted)?;
+        let tap = tap_progress(inbox);
+        let (site, handle) = (Arc::clone(&site), Handle::current());
+        threads.spawn_blocking(move || {
+            Watch { site, vision, device, tap, handle, offset_s: assignment.offset_s }.run()
+        });
+    }
+    let (mut frames, mut stages) = (0, Stages::default());
+    while let Some(ended) = threads.join_next().await {
+        let (seen, spent) = ended.context("a camera's thread failed")??;
+        frames += seen;
+        stages.join(&spent);
+    }
+    if let Some(path) = &site.options.report {
+        let report = CameraReport { frames, ms_per_stage: stages.ms_per_frame(frames) };
+        paths::write_whole(path, &(serde_json::to_string_pretty(&report)? + "\n"))?;
+    }
+    Ok(())
+}
+
+fn assignments(site: &Site) -> anyhow::Result<Vec<Assignment>> {
+    let layout = &site.store.layout;
+    let wanted = |camera: CameraIndex| {
+        let id = layout.cameras[camera.0].id.as_str();
+        site.options.cameras.is_empty() || site.options.cameras.iter().any(|c| c == id)
+    };
+    let mut assignments = Vec::new();
+    if let Some(recording) = &site.recording {
+        for file in recording.manifest.cameras.iter().filter(|f| wanted(f.camera)) {
+            assignments.push(Assignment {
+                camera: file.camera,
+                source: CameraSource::File(recording.video_path(file)),
+                offset_s: file.offset_s,
+            });
+        }
+        return Ok(assignments);
+    }
+    for source in &site.store.live.sources {
+        if let SourceDevice::Camera(camera) = source.device
+            && wanted(camera)
+        {
+            let id = &layout.cameras[camera.0].id;
+            let source =
+                CameraSource::parse(&source.url).with_context(|| format!("[[source]] of camera {id}"))?;
+            assignments.push(Assignment { camera, source, offset_s: 0.0 });
+        }
+    }
+    let asked = site.options.cameras.len();
+    if assignments.len() < asked {
+        bail!("--camera names {asked} cameras, [[source]] in store.toml has {} of them", assignments.len());
+    }
+    Ok(assignments)
+}
+
+/// One camera's thread.
+struct Watch {
+    site: Site,
+    vision: Vision,
+    device: Device,
+    tap: ProgressTap,
+    handle: Handle,
+    offset_s: f64,
+}
+
+impl Watch {
+    fn run(mut self) -> anyhow::Result<(u64, Stages)> {
+        let site = Arc::clone(&self.site);
+        let layout = &site.store.layout;
+        let recorded = site.recording.as_ref().map(|r| r.manifest.start);
+        let start = recorded.unwrap_or_default().plus_s(self.offset_s);
+        let mut pacer = recorded.map(|at| Pacer::new(site.pace, at, self.tap.progress.clone()));
+        let mut last = start;
+        loop {
+            let people = match self.vision.next_people(start, layout) {
+                Ok(Some(people)) => people,
+                Ok(None) => break,
+                Err(error) => match error.downcast_ref::<CameraError>().and_then(CameraError::retry_in) {
+                    Some(wait) => {
+                        tracing::warn!("{error:#}");
+                        self.handle.block_on(tokio::time::sleep(wait.min(Duration::from_secs(5))));
+                        continue;
+                    }
+                    None => return Err(error),
+                },
+            };
+            last = people.time;
+            let message = Outgoing::People(convert::people_out(&people, layout));
+            let mark = Outgoing::Watermark(Watermark::unnumbered(
+                self.device.source.as_str(),
+                people.time.micros,
+                false,
+            ));
+            if let Some(pacer) = &mut pacer {
+                // Nothing of a recording may be dropped: the same recording gives the same receipts.
+                self.handle.block_on(async {
+                    pacer.until(people.time).await;
+                    self.device.client.publish_when_room(message).await?;
+                    self.device.client.publish_when_room(mark).await
+                })?;
+            } else {
+                self.device.client.publish(message)?;
+                self.device.client.publish(mark)?;
+            }
+            if self.vision.frames() % STATUS_EVERY == 0 {
+                self.tell_status();
+            }
+        }
+        self.finish(last)
+    }
+
+    fn finish(mut self, last: StoreTime) -> anyhow::Result<(u64, Stages)> {
+        self.tell_status();
+        let source = self.device.source.clone();
+        let mark = Outgoing::Watermark(Watermark::unnumbered(source.as_str(), last.micros, true));
+        self.handle.block_on(self.device.client.publish_when_room(mark))?;
+        let (frames, stages) = (self.vision.frames(), *self.vision.stages());
+        tracing::info!(camera = source, frames, "the video has ended");
+        // The newest watermark is repeated while connected; stay until the floor has gone past the end.
+        let mut progress = self.tap.progress.clone();
+        let past = |p: &Option<StoreTime>| p.is_some_and(|p| p >= last);
+        let _ = self.handle.block_on(tokio::time::timeout(Duration::from_secs(60), progress.wait_for(past)));
+        self.handle.block_on(self.device.client.close(Duration::from_secs(2)));
+        Ok((frames, stages))
+    }
+
+    fn tell_status(&mut self) {
+        let mut counters = BTreeMap::from([("frames".to_string(), self.vision.frames())]);
+        for fault in self.vision.take_faults() {
+            tracing::warn!(device = fault.device, "{}", fault.message);
+            *counters.entry(format!("fault_{}", fault.kind.name())).or_default() += 1;
+        }
+        let ms = self.vision.stages().ms_per_frame(self.vision.frames());
+        counters.extend(ms.into_iter().map(|(stage, ms)| (format!("us_{stage}"), (ms * 1e3) as u64)));
+        self.device.tell_status(counters);
+    }
+}

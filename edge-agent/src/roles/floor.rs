@@ -1,0 +1,330 @@
+//! The floor role: everything that is seen in, who took what out.
+//!
+//! A shell around [`Store`]: messages become inputs, watermarks tell how far event time may go, decisions become
+//! numbered events. Shelf and gate events are taken in the order of their numbers, once each; people are worth one
+//! moment and may be lost.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use linefree_bus::client::{Inbox, Incoming, Outgoing};
+use linefree_bus::gap::{GapTracker, MarkVerdict, Verdict};
+use linefree_bus::payload::{
+    CartChanged, Event, EventBody, ItemAttributed, ShopperPosition, Shoppers, Watermark,
+};
+use linefree_bus::sequenced::EventPublisher;
+use linefree_bus::topic::{Subscription, TopicKind};
+use linefree_bus::watermark::MinWatermark;
+use linefree_domain::cart::CartPolicy;
+use linefree_domain::layout::StoreLayout;
+use linefree_domain::store::{Decision, Input, Store, StoreConfig};
+use linefree_domain::time::StoreTime;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::device::Device;
+use super::{Role, Site};
+use crate::convert;
+
+/// The map is told this often, seconds of event time.
+const MAP_EVERY_S: f64 = 0.2;
+/// With no message at all, lateness is looked at this often.
+const TICK: Duration = Duration::from_millis(200);
+/// Status counters are told this often.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+const LAST_ACK: Duration = Duration::from_secs(60);
+/// 95 % of a two-dimensional Gaussian lies within this many standard deviations.
+const RADIUS_SDS: f64 = 2.447_7;
+/// Explanations of shelf events that may still refer to their event.
+const TAGS_KEPT: usize = 10_000;
+
+pub(super) async fn run(site: Site) -> anyhow::Result<()> {
+    let source = format!("floor-{}", site.options.number);
+    let subscriptions = [TopicKind::People, TopicKind::Event, TopicKind::Watermark].map(Subscription::all);
+    let (device, inbox) = Device::connect(&site, source, Role::Floor, &subscriptions)?;
+    let publisher = device.publisher(&site).await?;
+    let layout = Arc::new(site.store.layout.clone());
+    let config = StoreConfig {
+        cart: CartPolicy { review_below: site.store.live.policy.review_below },
+        ..StoreConfig::default()
+    };
+    // A recording waits for its slowest source; a live store for none longer than the lateness.
+    let lateness_us = site.recording.is_none().then_some((site.options.lateness * 1e6) as i64);
+    let floor = FloorRole {
+        store: Store::new(Arc::clone(&layout), config),
+        tracker: GapTracker::new(),
+        watermarks: MinWatermark::new(expected(&site), lateness_us),
+        tags: BTreeMap::new(),
+        tag: 0,
+        began: Instant::now(),
+        mapped: None,
+        counters: BTreeMap::new(),
+        layout,
+        device,
+        publisher,
+    };
+    floor.run(inbox).await
+}
+
+/// Every source whose silence means that something may still come.
+fn expected(site: &Site) -> Vec<String> {
+    let layout = &site.store.layout;
+    let cameras: Vec<String> = match &site.recording {
+        Some(r) => r.manifest.cameras.iter().map(|f| layout.cameras[f.camera.0].id.to_string()).collect(),
+        None => layout.cameras.iter().map(|c| c.id.to_string()).collect(),
+    };
+    let number = site.options.number;
+    let shelf = (!layout.plates.is_empty()).then(|| format!("shelf-{number}"));
+    let gate = (!layout.gates.is_empty()).then(|| format!("gate-{number}"));
+    cameras.into_iter().chain(shelf).chain(gate).collect()
+}
+
+struct FloorRole {
+    store: Store,
+    layout: Arc<StoreLayout>,
+    device: Device,
+    publisher: EventPublisher,
+    tracker: GapTracker,
+    watermarks: MinWatermark,
+    /// Which shelf event a tag stands for.
+    tags: BTreeMap<u64, (String, Uuid, u64)>,
+    tag: u64,
+    began: Instant,
+    mapped: Option<StoreTime>,
+    counters: BTreeMap<String, u64>,
+}
+
+impl FloorRole {
+    async fn run(mut self, mut inbox: Inbox) -> anyhow::Result<()> {
+        let mut status_due = Instant::now();
+        loop {
+            match tokio::time::timeout(TICK, inbox.recv()).await {
+                Ok(Some(incoming)) => self.take(incoming),
+                Ok(None) => break,
+                Err(_) => {}
+            }
+            // Everything that has arrived is taken before event time goes on: fewer, larger steps.
+            while let Some(incoming) = inbox.try_recv() {
+                self.take(incoming);
+            }
+            self.go_on().await?;
+            if Instant::now() >= status_due {
+                status_due = Instant::now() + STATUS_EVERY;
+                self.tell_status();
+            }
+            if self.watermarks.all_finished() {
+                break;
+            }
+        }
+        let decisions = self.store.finish();
+        self.publish(decisions).await?;
+        if let Err(error) = self.publisher.wait_acked(LAST_ACK).await {
+            tracing::warn!("{error}; the journal keeps them for the next start");
+        }
+        self.tell_status();
+        tracing::info!("every source has ended");
+        let Self { publisher, device, .. } = self;
+        publisher.close().await;
+        device.client.close(Duration::from_secs(2)).await;
+        Ok(())
+    }
+
+    fn now_us(&self) -> i64 {
+        i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+
+    fn count(&mut self, name: &str) {
+        *self.counters.entry(name.to_owned()).or_default() += 1;
+    }
+
+    fn refuse(&mut self, from: &str, why: &str) {
+        self.count("bad_payloads");
+        tracing::warn!(from, why, "message refused");
+    }
+
+    fn take(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::People(people) => {
+                self.count("people_messages");
+                match convert::people_in(&people, &self.layout) {
+                    Ok(observation) => self.store.handle(Input::People(observation)),
+                    Err(why) => self.refuse(&people.camera, &why),
+                }
+            }
+            Incoming::Event(event) => self.take_event(event),
+            Incoming::Watermark(mark) => self.take_mark(&mark),
+            Incoming::Malformed { topic, why } => self.refuse(&topic, &why),
+            Incoming::Disconnected { why } => tracing::warn!(why, "the bus is away; trying again"),
+            Incoming::Connected => tracing::info!("on the bus"),
+            Incoming::Shoppers { .. }
+            | Incoming::Progress(_)
+            | Incoming::Status(_)
+            | Incoming::Ack(_)
+            | Incoming::Resend(_) => {}
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
+        // The floor's own decisions come back on the same topic.
+        if event.source == self.device.source {
+            return;
+        }
+        let now_us = self.now_us();
+        match self.tracker.on_event(&event, now_us) {
+            Verdict::Duplicate => self.count("duplicates"),
+            Verdict::Gap { resend, .. } => {
+                self.count("gaps");
+                if let Some(resend) = resend {
+                    let _ = self.device.client.publish(Outgoing::Resend(resend));
+                }
+            }
+            Verdict::Accept => {
+                let source = event.source.clone();
+                self.accept(event);
+                if let Some(mark) = self.tracker.released(&source) {
+                    self.watermarks.observe(&mark, now_us);
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, event: Event) {
+        let input = match &event.body {
+            EventBody::ShelfChanged(changed) => convert::shelf_in(changed, &self.layout).map(|shelf_event| {
+                self.tag += 1;
+                Input::Shelf { tag: self.tag, event: shelf_event }
+            }),
+            EventBody::GatePassed(passed) => {
+                convert::gate_in(passed, event.time_us, &self.layout).map(Input::Gate)
+            }
+            EventBody::DeviceFault(_)
+            | EventBody::VisitOpened(_)
+            | EventBody::ItemAttributed(_)
+            | EventBody::CartChanged(_)
+            | EventBody::VisitClosed(_) => return,
+        };
+        match input {
+            Ok(input) => {
+                if let Input::Shelf { tag, .. } = &input {
+                    self.tags.insert(*tag, (event.source, event.epoch, event.seq));
+                    while self.tags.len() > TAGS_KEPT {
+                        self.tags.pop_first();
+                    }
+                }
+                self.store.handle(input);
+            }
+            Err(why) => self.refuse(&event.source, &why),
+        }
+    }
+
+    fn take_mark(&mut self, mark: &Watermark) {
+        let now_us = self.now_us();
+        match self.tracker.on_watermark(mark, now_us) {
+            MarkVerdict::Complete => self.watermarks.observe(mark, now_us),
+            MarkVerdict::Missing { resend } => {
+                if let Some(resend) = resend {
+                    let _ = self.device.client.publish(Outgoing::Resend(resend));
+                }
+            }
+            MarkVerdict::Lost { from_seq, to_seq } => {
+                self.count("lost_events");
+                tracing::error!(
+                    source = mark.source,
+                    from_seq,
+                    to_seq,
+                    "these events no longer exist anywhere"
+                );
+                self.watermarks.observe(mark, now_us);
+            }
+        }
+    }
+
+    async fn go_on(&mut self) -> anyhow::Result<()> {
+        let now_us = self.now_us();
+        let Some(us) = self.watermarks.min_us(now_us).filter(|us| *us < i64::MAX) else { return Ok(()) };
+        let time = StoreTime::from_micros(us);
+        let decisions = self.store.advance(time);
+        self.publish(decisions).await?;
+        let due = |last: StoreTime| time.seconds_since(last) >= MAP_EVERY_S;
+        if self.mapped.is_none_or(due) {
+            self.mapped = Some(time);
+            self.tell_map(time);
+            let mark = Watermark::unnumbered(self.device.source.as_str(), us, false);
+            let _ = self.device.client.publish(Outgoing::Progress(mark));
+        }
+        Ok(())
+    }
+
+    fn tell_map(&self, time: StoreTime) {
+        let shoppers = self
+            .store
+            .floor()
+            .shoppers()
+            .map(|s| {
+                // The larger axis of the covariance ellipse, as a circle for the map.
+                let half_trace = s.cov_m2.trace() / 2.0;
+                let largest = half_trace + (half_trace.powi(2) - s.cov_m2.determinant()).max(0.0).sqrt();
+                ShopperPosition {
+                    shopper: s.id.0,
+                    visit: self.store.visit_of(s.id).map(ToString::to_string),
+                    at: [s.at.x, s.at.y],
+                    radius_m: RADIUS_SDS * largest.max(0.0).sqrt(),
+                }
+            })
+            .collect();
+        let shoppers = Shoppers { time_us: time.micros, shoppers };
+        // For maps only: the newest replaces what could not be sent.
+        let _ =
+            self.device.client.publish(Outgoing::Shoppers { source: self.device.source.clone(), shoppers });
+    }
+
+    async fn publish(&mut self, decisions: Vec<Decision>) -> anyhow::Result<()> {
+        let bodies: Vec<(i64, EventBody)> = decisions.into_iter().filter_map(|d| self.body(d)).collect();
+        if !bodies.is_empty() {
+            self.publisher.publish_all(bodies).await?;
+        }
+        Ok(())
+    }
+
+    fn body(&mut self, decision: Decision) -> Option<(i64, EventBody)> {
+        let layout = Arc::clone(&self.layout);
+        Some(match decision {
+            Decision::VisitOpened(visit) => {
+                (visit.entered.micros, EventBody::VisitOpened(convert::visit_out(&visit)))
+            }
+            Decision::ItemAttributed { tag, time, candidates } => {
+                let (shelf_source, shelf_epoch, shelf_seq) = self.tags.remove(&tag)?;
+                let candidates = convert::candidates_out(&candidates, &layout);
+                let body = ItemAttributed { shelf_source, shelf_epoch, shelf_seq, candidates };
+                (time.micros, EventBody::ItemAttributed(body))
+            }
+            Decision::CartChanged { visit, time, lines } => {
+                let lines = convert::lines_out(&lines, &layout);
+                (time.micros, EventBody::CartChanged(CartChanged { visit: visit.to_string(), lines }))
+            }
+            Decision::VisitClosed(receipt) => {
+                let Some(closed) = convert::receipt_out(&receipt, &layout) else {
+                    self.count("amounts_too_large");
+                    tracing::error!(visit = %receipt.visit, "the receipt's sum does not fit into an amount");
+                    return None;
+                };
+                (receipt.left.micros, EventBody::VisitClosed(closed))
+            }
+        })
+    }
+
+    fn tell_status(&self) {
+        let mut counters = self.counters.clone();
+        let store = self.store.counters();
+        counters.extend([
+            ("people_observations".to_string(), store.people),
+            ("shelf_events".to_string(), store.shelf_events),
+            ("gate_events".to_string(), store.gates),
+            ("late_inputs".to_string(), store.late),
+            ("waiting".to_string(), self.store.waiting() as u64),
+        ]);
+        counters.extend(self.publisher.counters());
+        self.device.tell_status(counters);
+    }
+}

@@ -1,0 +1,193 @@
+//! Camera, shelf, gate and floor as participants of the store's bus.
+//!
+//! Every role runs the same code on a live store and on a recording; with `--recording`, its sensors are the
+//! recording's, at the pace asked for. A role ends when its recording ends or the process is asked to stop. Cameras
+//! publish moments (nothing is kept); shelves, gates and the floor number and journal what they say, and it is
+//! re-sent until the ledger has it.
+
+mod camera;
+mod device;
+mod floor;
+mod gate;
+mod pace;
+mod shelf;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use linefree_bus::url::BusUrl;
+use linefree_recording::{Recording, StoreFile};
+use tokio::task::JoinSet;
+
+pub use pace::Pace;
+
+/// What a device does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Watches cameras.
+    Camera,
+    /// Watches plates.
+    Shelf,
+    /// Watches gates.
+    Gate,
+    /// Decides who took what.
+    Floor,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Camera, Self::Shelf, Self::Gate, Self::Floor];
+
+    /// Its name on the bus and in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Camera => "camera",
+            Self::Shelf => "shelf",
+            Self::Gate => "gate",
+            Self::Floor => "floor",
+        }
+    }
+}
+
+/// Options of every role.
+#[derive(Debug, Clone, Args)]
+pub struct RoleOptions {
+    /// The store. With --recording it may be left out: the recording has its own.
+    #[arg(long, value_name = "FILE", required_unless_present = "recording")]
+    pub config: Option<PathBuf>,
+    /// Take sensors from this recording instead of live ones.
+    #[arg(long, value_name = "DIR")]
+    pub recording: Option<PathBuf>,
+    /// How fast a recording runs: a factor of real time, or `max`.
+    #[arg(long, default_value = "1", value_name = "FACTOR|max")]
+    pub pace: Pace,
+    /// The broker, mqtt://[user@]host[:port]; by default [bus] in store.toml, else the one that store-sync embeds.
+    #[arg(long, value_name = "URL")]
+    pub bus: Option<String>,
+    /// Where journals are kept; by default [server] data_dir in store.toml.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Camera role: only these cameras.
+    #[arg(long = "camera", value_name = "ID")]
+    pub cameras: Vec<String>,
+    /// Number of this device among those of its role: names its events `shelf-1`, `gate-1`, `floor-1`.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub number: u32,
+    /// Live: a device that is silent for longer than this is not waited for, seconds.
+    #[arg(long, default_value_t = 3.0, value_name = "SECONDS")]
+    pub lateness: f64,
+    /// Camera role: where to write what it took, when its recording ends (JSON).
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// Where an embedded broker listens unless told otherwise.
+const DEFAULT_BUS: &str = "mqtt://127.0.0.1:1883";
+
+/// What every role is started with.
+#[derive(Debug)]
+pub(crate) struct SiteContext {
+    pub store: StoreFile,
+    pub recording: Option<Recording>,
+    pub pace: Pace,
+    pub bus: BusUrl,
+    pub data: PathBuf,
+    pub options: RoleOptions,
+}
+
+pub(crate) type Site = Arc<SiteContext>;
+
+fn site(options: &RoleOptions) -> anyhow::Result<Site> {
+    let recording = options
+        .recording
+        .as_ref()
+        .map(|dir| Recording::open(dir).with_context(|| format!("open the recording {}", dir.display())))
+        .transpose()?;
+    let store = match (&options.config, &recording) {
+        (Some(path), _) => StoreFile::read(path)?,
+        (None, Some(recording)) => recording.store.clone(),
+        (None, None) => bail!("give --config store.toml or --recording DIR"),
+    };
+    for camera in &options.cameras {
+        if store.layout.camera(camera).is_none() {
+            let known: Vec<&str> = store.layout.cameras.iter().map(|c| c.id.as_str()).collect();
+            bail!("--camera {camera}: store.toml has {}", known.join(", "));
+        }
+    }
+    let bus = bus_url(options, &store)?;
+    let data = options.data.clone().unwrap_or_else(|| store.live.server.data_dir.clone());
+    Ok(Arc::new(SiteContext { store, recording, pace: options.pace, bus, data, options: options.clone() }))
+}
+
+fn bus_url(options: &RoleOptions, store: &StoreFile) -> anyhow::Result<BusUrl> {
+    if let Some(text) = &options.bus {
+        return BusUrl::parse(text).with_context(|| "--bus".to_string());
+    }
+    let Some(bus) = &store.live.bus else { return Ok(BusUrl::parse(DEFAULT_BUS)?) };
+    let text = match (&bus.username, bus.url.split_once("://")) {
+        (Some(user), Some((scheme, rest))) => format!("{scheme}://{user}@{rest}"),
+        _ => bus.url.clone(),
+    };
+    let url = BusUrl::parse(&text).context("[bus] url in store.toml")?;
+    Ok(match &bus.password_file {
+        Some(file) => url.with_password_file(file)?,
+        None => url,
+    })
+}
+
+/// Runs roles until their recording ends, one of them fails, or the process is asked to stop.
+///
+/// # Errors
+/// Whatever stopped a role.
+pub fn run(options: &RoleOptions, roles: &[Role]) -> anyhow::Result<()> {
+    let site = site(options)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start tokio")?;
+    let result = runtime.block_on(run_all(site, roles));
+    // A camera that waits for a lost stream must not keep the process alive.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    result
+}
+
+async fn run_all(site: Site, roles: &[Role]) -> anyhow::Result<()> {
+    let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    for role in roles {
+        let site = Arc::clone(&site);
+        match role {
+            Role::Camera => running.spawn(camera::run(site)),
+            Role::Shelf => running.spawn(shelf::run(site)),
+            Role::Gate => running.spawn(gate::run(site)),
+            Role::Floor => running.spawn(floor::run(site)),
+        };
+    }
+    let stop = stop_asked();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            ended = running.join_next() => match ended {
+                None => return Ok(()),
+                Some(result) => result.context("a role ended in a panic")??,
+            },
+            () = &mut stop => {
+                tracing::info!("asked to stop");
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn stop_asked() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut term) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+    }
+}
