@@ -394,8 +394,9 @@ struct Guard {
     shared: Arc<Shared>,
 }
 
-impl Drop for Guard {
-    fn drop(&mut self) {
+impl Guard {
+    /// Cuts the connection and ends everything that waits on it.
+    fn cut(&self) {
         for task in &self.tasks {
             task.abort();
         }
@@ -406,11 +407,17 @@ impl Drop for Guard {
     }
 }
 
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
 /// A device's connection to the bus. Clones are handles of the same connection.
 #[derive(Debug, Clone)]
 pub struct BusClient {
     shared: Arc<Shared>,
-    _guard: Arc<Guard>,
+    guard: Arc<Guard>,
 }
 
 impl BusClient {
@@ -448,7 +455,7 @@ impl BusClient {
         let tasks = link::spawn(&runtime, &shared, &config, (own_status.to_string(), will));
         let guard = Arc::new(Guard { tasks, shared: Arc::clone(&shared) });
         let inbox = Inbox::new(Arc::clone(&shared));
-        Ok((Self { shared, _guard: guard }, inbox))
+        Ok((Self { shared, guard: guard }, inbox))
     }
 
     /// Waits until the device is connected and subscribed.
@@ -520,14 +527,14 @@ impl BusClient {
             let _ = self.shared.publish(&Outgoing::Status(status.clone()));
         }
         let mut link = self.shared.link.subscribe();
-        if !self.is_connected() {
-            return;
+        if self.is_connected() {
+            self.shared.closing.store(true, Ordering::Release);
+            self.shared.outbox.finish();
+            let closed = link.wait_for(|state| matches!(state, LinkState::Closed));
+            if timeout(at_most, closed).await.is_err() {
+                tracing::warn!(url = %self.shared.url, "the bus connection was cut before everything was sent");
+            }
         }
-        self.shared.closing.store(true, Ordering::Release);
-        self.shared.outbox.finish();
-        let closed = link.wait_for(|state| matches!(state, LinkState::Closed));
-        if timeout(at_most, closed).await.is_err() {
-            tracing::warn!(url = %self.shared.url, "the bus connection was cut before everything was sent");
-        }
+        self.guard.cut();
     }
 }

@@ -450,3 +450,55 @@ impl Journal {
         Ok(deleted)
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::payload::VisitOpened;
+
+    fn body() -> EventBody {
+        EventBody::VisitOpened(VisitOpened { visit: "v".to_owned(), credential: None, party: 1 })
+    }
+
+    /// `/dev/full` fails every write as a full disk does, and cannot be cut back either.
+    #[test]
+    fn a_full_disk_publishes_nothing_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Journal::open(dir.path(), "shelf-1", JournalOptions::default()).unwrap().0;
+        let mut journal = open();
+        journal.append(1, body()).unwrap();
+        journal.sync().unwrap();
+        let path = journal.newest().path.clone();
+        let before = std::fs::read(&path).unwrap();
+        journal.file = File::options().write(true).open("/dev/full").unwrap();
+        journal.append(2, body()).unwrap();
+        let error = journal.sync().unwrap_err().to_string();
+        assert!(error.contains("disk is full") && error.contains("not published"), "{error}");
+        assert_eq!(journal.durable_seq(), 1);
+        assert!(matches!(journal.append(3, body()), Err(JournalError::Broken { .. })));
+        drop(journal);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        assert_eq!(open().durable_seq(), 1);
+    }
+
+    /// A write that fails half-way leaves nothing behind, and the journal goes on.
+    #[test]
+    fn a_failed_write_is_cut_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path(), "shelf-1", JournalOptions::default()).unwrap().0;
+        let path = journal.newest().path.clone();
+        // A handle that may not write fails the write, and may not cut back either ...
+        journal.file = File::open(&path).unwrap();
+        journal.append(1, body()).unwrap();
+        assert!(journal.sync().is_err());
+        assert!(journal.broken.is_some(), "nobody knows what is on disk");
+        // ... while half a record that was written is gone when the journal is opened again.
+        drop(journal);
+        File::options().append(true).open(&path).unwrap().write_all(&[1, 2, 3]).unwrap();
+        let (mut journal, report) = Journal::open(dir.path(), "shelf-1", JournalOptions::default()).unwrap();
+        assert_eq!(report.cut.map(|cut| cut.bytes), Some(3));
+        journal.append(1, body()).unwrap();
+        journal.sync().unwrap();
+        assert_eq!(journal.read_from(1, 10, 1_000).unwrap().len(), 1);
+    }
+}

@@ -87,7 +87,7 @@ impl Drop for Guard {
 #[derive(Debug, Clone)]
 pub struct EventPublisher {
     state: Arc<State>,
-    _guard: Arc<Guard>,
+    guard: Arc<Guard>,
     /// The connection lives as long as somebody may publish on it.
     _client: BusClient,
 }
@@ -151,7 +151,7 @@ impl EventPublisher {
         };
         let task = tokio::spawn(sender.run()).abort_handle();
         let guard = Arc::new(Guard { task, commands });
-        Ok((Self { state, _guard: guard, _client: client }, report))
+        Ok((Self { state, guard: guard, _client: client }, report))
     }
 
     /// Publishes one event; returns when it is durable on disk. It is sent, and sent again, by itself.
@@ -266,7 +266,7 @@ impl EventPublisher {
     /// Ends this publisher, also for its other handles, and waits until the journal may be opened again. What is
     /// not acknowledged is sent when it is.
     pub async fn close(self) {
-        self._guard.task.abort();
+        self.guard.task.abort();
         let (done, closed) = oneshot::channel();
         if self.state.commands.send(Command::Close(done)).await.is_ok() {
             let _ = closed.await;

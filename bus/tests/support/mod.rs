@@ -1,5 +1,5 @@
 //! What the bus's tests share: brokers to test against, and a source and a ledger around them.
-#![allow(dead_code)] // Each test binary uses its own part.
+#![allow(dead_code, clippy::unwrap_used, clippy::print_stderr)] // Each test binary uses its own part; see clippy.toml.
 
 use linefree_bus::broker::{BrokerConfig, EmbeddedBroker};
 use linefree_bus::client::{BusClient, BusConfig, Inbox, Incoming};
@@ -86,6 +86,80 @@ impl Drop for Mosquitto {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The embedded broker in a process of its own, so that it can be killed: the test binary runs itself, and only
+/// the test `broker_child`.
+pub struct EmbeddedProcess {
+    child: Child,
+    pub addr: SocketAddr,
+}
+
+/// Where a test binary that was started as a broker listens.
+pub const LISTEN_ENV: &str = "LINEFREE_TEST_BROKER";
+
+impl EmbeddedProcess {
+    pub async fn start() -> Self {
+        let addr = free_addr();
+        let this = Self { child: Self::spawn(addr), addr };
+        this.wait().await;
+        this
+    }
+
+    fn spawn(addr: SocketAddr) -> Child {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "broker_child"])
+            .env(LISTEN_ENV, addr.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    async fn wait(&self) {
+        let connect = async {
+            while tokio::net::TcpStream::connect(self.addr).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, connect).await.expect("the broker's process does not listen");
+    }
+
+    pub async fn kill_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = Self::spawn(self.addr);
+        self.wait().await;
+    }
+}
+
+impl Drop for EmbeddedProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A broker that can be killed.
+pub enum Mortal {
+    Embedded(EmbeddedProcess),
+    Mosquitto(Mosquitto),
+}
+
+impl Mortal {
+    pub fn url(&self) -> BusUrl {
+        BusUrl::of_addr(match self {
+            Self::Embedded(broker) => broker.addr,
+            Self::Mosquitto(broker) => broker.addr,
+        })
+    }
+
+    pub async fn kill_and_restart(&mut self) {
+        match self {
+            Self::Embedded(broker) => broker.kill_and_restart().await,
+            Self::Mosquitto(broker) => broker.kill_and_restart().await,
+        }
     }
 }
 
