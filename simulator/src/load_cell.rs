@@ -153,7 +153,8 @@ impl<'h> Disturbance<'h> {
         let shake_g = heavy_tailed(&mut rng, 20.0, 0.6, 90.0);
         let rings = shaking(&mut rng, at - 0.6 * long - 0.6, at + 0.5 * long + 1.1, shake_g);
         // Where on the plate an item is put down matters by some thousandths of its weight.
-        let error_g = if size_g > 0.0 { normal(&mut rng, 0.7 + 0.002 * size_g) } else { normal(&mut rng, 0.4) };
+        let error_g =
+            if size_g > 0.0 { normal(&mut rng, 0.7 + 0.002 * size_g) } else { normal(&mut rng, 0.4) };
         let first = rng.random_range(0.3..0.7);
         let shares: &[f64] = match handling.plates.len() {
             1 => &[1.0],
@@ -244,8 +245,10 @@ pub fn weigh(
         let slope_g_per_s = normal(&mut rng, 0.004);
         let (wave_g, period_s, phase) =
             (rng.random_range(0.1..0.5), rng.random_range(60.0..300.0), rng.random_range(0.0..TAU));
-        let responses: Vec<Response<'_, '_>> =
-            disturbances.iter().filter_map(|d| respond(d, plate.gondola, plate.id.place(), index, &mut rng)).collect();
+        let responses: Vec<Response<'_, '_>> = disturbances
+            .iter()
+            .filter_map(|d| respond(d, plate.gondola, plate.id.place(), index, &mut rng))
+            .collect();
         let bumped = bumps.get(plate.gondola).map_or(&[][..], Vec::as_slice);
         let bumped_share = rng.random_range(0.5..1.0);
         let mut walk_g = 0.0;

@@ -10,14 +10,17 @@ use linefree_simulator::plaza;
 
 /// Builds recordings: stores, shoppers and sensors with ground truth.
 #[derive(Parser)]
-#[command(version, after_help = "\
+#[command(
+    version,
+    after_help = "\
 Examples:
   simulator plaza                                   build simulator/recordings/plaza again, byte for byte
   simulator plaza --media .linefree/media/vtest.avi  and link the clip into it
   simulator nanostore --data ../shared/data/nanostore --out /tmp/nanostore
   simulator completions bash > ~/.local/share/bash-completion/completions/simulator
 
-A recording is replayed with `edge-agent replay DIR --receipts FILE`; its format is docs/ref/recording.md.")]
+A recording is replayed with `edge-agent replay DIR --receipts FILE`; its format is docs/ref/recording.md."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -85,7 +88,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn default_ground_truth() -> PathBuf {
-    let shared = std::env::var_os("LINEFREE_SHARED").map_or_else(|| PathBuf::from("../shared"), PathBuf::from);
+    let shared =
+        std::env::var_os("LINEFREE_SHARED").map_or_else(|| PathBuf::from("../shared"), PathBuf::from);
     shared.join("data/mot15/PETS09-S2L1/gt.txt")
 }
 
@@ -98,12 +102,24 @@ fn build_plaza(source: &Path, ground_truth: &Path, out: &Path, media: Option<&Pa
     writeln!(screen, "     t  who   plate    own m  next m")?;
     for c in &checked {
         let note = if c.contested() { "contested" } else { "" };
-        writeln!(screen, "{:6.1}  {:4}  {:7} {:6.2} {:7.2}  {note}", c.t, c.credential, c.plate, c.distance_m, c.next_m)?;
+        writeln!(
+            screen,
+            "{:6.1}  {:4}  {:7} {:6.2} {:7.2}  {note}",
+            c.t, c.credential, c.plate, c.distance_m, c.next_m
+        )?;
     }
     let contested = checked.iter().filter(|c| c.contested()).count();
-    writeln!(screen, "{} actions, {contested} of them contested; written to {}", checked.len(), out.display())?;
+    writeln!(
+        screen,
+        "{} actions, {contested} of them contested; written to {}",
+        checked.len(),
+        out.display()
+    )?;
     if !out.join("cameras/plaza.avi").exists() {
-        writeln!(screen, "The clip is not there yet: give it with --media, or let `cargo xtask demo` fetch it.")?;
+        writeln!(
+            screen,
+            "The clip is not there yet: give it with --media, or let `cargo xtask demo` fetch it."
+        )?;
     }
     Ok(())
 }

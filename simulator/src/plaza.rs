@@ -98,7 +98,10 @@ fn time_s(frame: u32) -> f64 {
 /// MOT text with floor coordinates: frame, identity, box (4), confidence, x, y, z.
 fn read_ground_truth(path: &Path) -> anyhow::Result<BTreeMap<u32, Path2>> {
     let text = std::fs::read_to_string(path).with_context(|| {
-        format!("read {} (give it with --ground-truth; it comes with MOT15 as PETS09-S2L1/gt/gt.txt)", path.display())
+        format!(
+            "read {} (give it with --ground-truth; it comes with MOT15 as PETS09-S2L1/gt/gt.txt)",
+            path.display()
+        )
     })?;
     let mut people: BTreeMap<u32, Path2> = BTreeMap::new();
     for (i, line) in text.lines().enumerate() {
@@ -126,7 +129,8 @@ fn passages(people: &BTreeMap<u32, Path2>, layout: &StoreLayout) -> anyhow::Resu
         let at = |frame: u32| START.plus_s(time_s(frame));
         lines.push(GateLine {
             time: at(*first),
-            gate: nearest_gate(layout, *from, GateEvent::Entry).with_context(|| format!("person {id} at frame {first}"))?,
+            gate: nearest_gate(layout, *from, GateEvent::Entry)
+                .with_context(|| format!("person {id} at frame {first}"))?,
             event: GateEvent::Entry,
             credential: Some(Credential::new(credential(*id))?),
             party: 1,
@@ -134,7 +138,8 @@ fn passages(people: &BTreeMap<u32, Path2>, layout: &StoreLayout) -> anyhow::Resu
         if *last < FRAMES {
             lines.push(GateLine {
                 time: at(*last),
-                gate: nearest_gate(layout, *to, GateEvent::Exit).with_context(|| format!("person {id} at frame {last}"))?,
+                gate: nearest_gate(layout, *to, GateEvent::Exit)
+                    .with_context(|| format!("person {id} at frame {last}"))?,
                 event: GateEvent::Exit,
                 credential: None,
                 party: 1,
@@ -155,7 +160,13 @@ fn nearest_gate(layout: &StoreLayout, at: Point2<f64>, event: GateEvent) -> anyh
         .map(|(i, g)| (g.segment.distance_m(at), GateIndex(i)))
         .min_by(|a, b| a.0.total_cmp(&b.0))
         .context("no gate works that way")?;
-    ensure!(nearest.0 <= GATE_REACH_M, "the nearest gate is {:.1} m from ({:.1}, {:.1})", nearest.0, at.x, at.y);
+    ensure!(
+        nearest.0 <= GATE_REACH_M,
+        "the nearest gate is {:.1} m from ({:.1}, {:.1})",
+        nearest.0,
+        at.x,
+        at.y
+    );
     Ok(nearest.1)
 }
 
@@ -181,7 +192,10 @@ fn check(
             Err(error) => wrong += &format!("\n  {error}"),
         }
     }
-    ensure!(wrong.is_empty(), "the ground truth does not bear out script.toml; correct these actions:{wrong}");
+    ensure!(
+        wrong.is_empty(),
+        "the ground truth does not bear out script.toml; correct these actions:{wrong}"
+    );
     Ok(checked)
 }
 
@@ -196,7 +210,8 @@ fn check_action(
         action.plates.iter().filter_map(|id| layout.plates.get(layout.plate(id)?.0)).collect();
     ensure!(plates.len() == action.plates.len(), "{place}: store.toml has not all of {:?}", action.plates);
     // The middle of the front edge of what is handled.
-    let sum = plates.iter().map(|p| center(&p.corners[0], &p.corners[1]).coords).sum::<nalgebra::Vector2<f64>>();
+    let sum =
+        plates.iter().map(|p| center(&p.corners[0], &p.corners[1]).coords).sum::<nalgebra::Vector2<f64>>();
     let front = Point2::from(sum / plates.len() as f64);
     let mut others = f64::INFINITY;
     let mut own = None;

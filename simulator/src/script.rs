@@ -99,11 +99,9 @@ impl Script {
         for (stream, action) in (ITEM_STREAM..).zip(&self.actions) {
             let place = || format!("action at t = {} of {}", action.t, action.credential);
             let product = layout.product(&action.sku).and_then(|p| layout.products.get(p.0));
-            let product =
-                product.with_context(|| format!("{}: no product {:?}", place(), action.sku))?;
-            let plate = |id: &String| {
-                layout.plate(id).with_context(|| format!("{}: no plate {id:?}", place()))
-            };
+            let product = product.with_context(|| format!("{}: no product {:?}", place(), action.sku))?;
+            let plate =
+                |id: &String| layout.plate(id).with_context(|| format!("{}: no plate {id:?}", place()));
             let plates = action.plates.iter().map(plate).collect::<anyhow::Result<Vec<_>>>()?;
             ensure!(!plates.is_empty(), "{}: names no plate", place());
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
@@ -125,12 +123,7 @@ impl Script {
                     Deed::Touch => {}
                 }
             }
-            handlings.push(Handling {
-                at_s: action.t,
-                duration_s: action.handling_s,
-                plates,
-                delta_g,
-            });
+            handlings.push(Handling { at_s: action.t, duration_s: action.handling_s, plates, delta_g });
         }
         Ok(handlings)
     }
@@ -156,8 +149,8 @@ impl Script {
         for (credential, held) in held {
             let mut lines = Vec::new();
             for (sku, quantity) in held.into_iter().filter(|(_, q)| *q != 0) {
-                let quantity =
-                    u32::try_from(quantity).with_context(|| format!("{credential} put back more {sku} than taken"))?;
+                let quantity = u32::try_from(quantity)
+                    .with_context(|| format!("{credential} put back more {sku} than taken"))?;
                 lines.push(ReceiptLine { sku: Sku::new(sku)?, quantity, probability: None, review: None });
             }
             receipts.push(Receipt { credential: Some(Credential::new(credential)?), lines });
