@@ -1,6 +1,20 @@
 //! The store's server: the ledger, its synchronisation with the cloud, the HTTP API and the console.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`ledger`] | every event that matters, durable, and what follows from it |
+//! | [`intake`] | bus to ledger: group commits, acknowledgements |
+//! | [`outbox`] | ledger to cloud |
+//! | [`cloud`] | the contract with the cloud, and a reference of its side |
+//! | [`live`] | the present, for viewers |
+//! | [`http`] | the API and the console |
+//! | [`serve`] | all of the above, composed |
 
 pub mod clock;
 pub mod cloud;
+pub mod http;
+pub mod intake;
 pub mod ledger;
+pub mod live;
 pub mod outbox;
+pub mod serve;

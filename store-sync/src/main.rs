@@ -1,2 +1,208 @@
-//! Placeholder while the program is being written.
-fn main() {}
+//! `store-sync`: the store's server, the reference cloud, and the ledger's tools.
+
+mod cli;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::{CommandFactory as _, Parser as _};
+use linefree_bus::url::BusUrl;
+use linefree_recording::StoreFile;
+use store_sync::cloud::receive::{CloudEvents, router};
+use store_sync::ledger::{Ledger, LedgerReader};
+use store_sync::outbox::http::read_token;
+use store_sync::serve::{Bus, Cloud, DataDir, Server, Settings};
+
+use cli::{Cli, Command, LedgerPlace, ReceiveArgs, ServeArgs};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,store_sync=info,linefree_bus=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(e) => {
+            let _ = writeln!(std::io::stderr().lock(), "store-sync: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(line: &str) {
+    // Whoever reads us may have gone; that is no reason to fail.
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(args) => runtime()?.block_on(serve(args)),
+        Command::Receive(args) => runtime()?.block_on(receive(args)),
+        Command::Rebuild(place) => rebuild(&place),
+        Command::Check(place) => check(&place),
+        Command::Openapi => {
+            let text = store_sync::http::openapi_json()?;
+            std::io::stdout().lock().write_all(text.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "store-sync", &mut std::io::stdout().lock());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+}
+
+fn read_store(path: &Path) -> anyhow::Result<StoreFile> {
+    let file = StoreFile::read(path)?;
+    for warning in &file.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(file)
+}
+
+fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
+    let file = read_store(&args.config)?;
+    let live = file.live;
+    let bus = match (&args.bus, live.bus) {
+        (Some(url), _) => Bus::At(BusUrl::parse(url)?),
+        (None, Some(bus)) => {
+            let text = match (&bus.username, bus.url.strip_prefix("mqtt://")) {
+                (Some(user), Some(rest)) => format!("mqtt://{user}@{rest}"),
+                _ => bus.url.clone(),
+            };
+            let url = BusUrl::parse(&text)?;
+            Bus::At(match &bus.password_file {
+                Some(path) => url.with_password_file(path)?,
+                None => url,
+            })
+        }
+        (None, None) => Bus::Embedded(args.broker),
+    };
+    let cloud = match (&args.cloud, live.cloud) {
+        (Some(url), _) => Some(Cloud { url: url.clone(), token_file: args.cloud_token_file.clone() }),
+        (None, Some(cloud)) => Some(Cloud { url: cloud.url, token_file: cloud.token_file }),
+        (None, None) => None,
+    };
+    Ok(Settings {
+        layout: file.layout,
+        data_dir: args.data.clone().unwrap_or(live.server.data_dir),
+        listen: args.listen.unwrap_or(live.server.listen),
+        bus,
+        cloud,
+    })
+}
+
+async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let settings = settings(&args)?;
+    let (name, data) = (settings.layout.name.clone(), settings.data_dir.clone());
+    let cloud = settings.cloud.as_ref().map(|c| c.url.clone());
+    let mut server = Server::start(settings).await?;
+    let console = format!("http://{}/", server.console());
+    say(&format!("{name}: the store's server is running"));
+    say(&format!("  console  {console}"));
+    say(&format!("  bus      {}", server.bus()));
+    say(&format!("  ledger   {}", DataDir::ledger_in(&data).display()));
+    let none = "none configured: the ledger keeps everything until there is one";
+    say(&format!("  cloud    {}", cloud.as_deref().unwrap_or(none)));
+    say("Ctrl-C stops it.");
+    if let Some(path) = &args.ready_file {
+        let ready = serde_json::json!({
+            "console": console, "bus": server.bus().to_string(), "pid": std::process::id(),
+        });
+        // Written aside and renamed, so that whoever waits for it never reads half of it.
+        let aside = path.with_extension("new");
+        std::fs::write(&aside, ready.to_string())
+            .and_then(|()| std::fs::rename(&aside, path))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    tokio::select! {
+        end = stop_signal() => end?,
+        e = server.died() => return Err(e),
+    }
+    say("stopping ...");
+    server.stop().await?;
+    say("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn receive(args: ReceiveArgs) -> anyhow::Result<ExitCode> {
+    let data = DataDir::take(&args.data)?;
+    let path = args.data.join("cloud.sqlite");
+    let events = CloudEvents::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    let token = args.token_file.as_deref().map(read_token).transpose()?;
+    let listener = tokio::net::TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}: is another server there?", args.listen))?;
+    let at: SocketAddr = listener.local_addr()?;
+    if !at.ip().is_loopback() && token.is_none() {
+        bail!("{at} can be reached from other machines: give --token-file, or listen on 127.0.0.1");
+    }
+    say(&format!("the reference cloud is running on http://{at}/"));
+    say("put this into store.toml:");
+    say(&format!("  [cloud]\n  url = \"http://{at}/v1/events\""));
+    say("Ctrl-C stops it.");
+    axum::serve(listener, router(events, token))
+        .with_graceful_shutdown(async {
+            let _ = stop_signal().await;
+        })
+        .await?;
+    drop(data);
+    say("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn stop_signal() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        end = tokio::signal::ctrl_c() => end,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+fn data_dir(place: &LedgerPlace) -> anyhow::Result<PathBuf> {
+    match (&place.data, &place.config) {
+        (Some(data), _) => Ok(data.clone()),
+        (None, Some(config)) => Ok(read_store(config)?.live.server.data_dir),
+        (None, None) => bail!("which ledger? Give --data DIR, or --config store.toml"),
+    }
+}
+
+fn rebuild(place: &LedgerPlace) -> anyhow::Result<ExitCode> {
+    let data = DataDir::take_existing(&data_dir(place)?)?;
+    let mut ledger = Ledger::open_existing(&data.ledger())?;
+    let began = std::time::Instant::now();
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let events = ledger.rebuild(|done, total| {
+        if terminal {
+            let _ = write!(std::io::stderr().lock(), "\r{done} of {total} events");
+        }
+    })?;
+    if terminal {
+        let _ = writeln!(std::io::stderr().lock());
+    }
+    say(&format!("rebuilt every projection from {events} events in {:.1} s", began.elapsed().as_secs_f64()));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(place: &LedgerPlace) -> anyhow::Result<ExitCode> {
+    let path = DataDir::ledger_in(&data_dir(place)?);
+    let report = LedgerReader::open(&path)?.check()?;
+    for finding in &report.findings {
+        say(&finding.to_string());
+    }
+    let notices = report.findings.len();
+    if report.has_errors() {
+        say(&format!("{}: {} events, the ledger contradicts itself", path.display(), report.events));
+        return Ok(ExitCode::FAILURE);
+    }
+    say(&format!("{}: {} events, sound, {notices} notices", path.display(), report.events));
+    Ok(ExitCode::SUCCESS)
+}

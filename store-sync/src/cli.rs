@@ -1,0 +1,121 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The store's server: ledger, carts and receipts, delivery to the cloud, HTTP API and console.
+#[derive(Debug, Parser)]
+#[command(
+    name = "store-sync",
+    version,
+    after_help = "Examples:
+  store-sync serve --config store.toml                 run the store's server with its own broker
+  store-sync receive --data cloud-data                 run a reference cloud beside it
+  store-sync check --config store.toml                 is the ledger whole?
+  store-sync completions bash > /etc/bash_completion.d/store-sync
+
+Messages go to standard error; RUST_LOG=debug shows more of them."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the store's server until Ctrl-C.
+    Serve(ServeArgs),
+    /// Run a reference cloud that takes the stores' events.
+    Receive(ReceiveArgs),
+    /// Make carts, receipts and every other projection again from the ledger's events.
+    #[command(after_help = "The server must be stopped. The result is the same byte for byte; `check` proves it.
+
+Example:
+  store-sync rebuild --data /var/lib/linefree")]
+    Rebuild(LedgerPlace),
+    /// Check a ledger: gaps, orphans, sums, projections. Exits with 1 when it contradicts itself.
+    #[command(after_help = "May run beside the server. Notices are for a person to judge: a gap may be a source that \
+                            is still sending.
+
+Example:
+  store-sync check --data /var/lib/linefree")]
+    Check(LedgerPlace),
+    /// Print the API's OpenAPI description, as docs/ref/openapi.json holds it.
+    Openapi,
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:
+  store-sync completions zsh > ~/.zfunc/_store-sync")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How to run the server.
+#[derive(Debug, Args)]
+#[command(after_help = "Command line options win over store.toml.
+
+Examples:
+  store-sync serve --config store.toml
+  store-sync serve --config store.toml --bus mqtt://broker.store:1883
+  store-sync serve --config store.toml --cloud http://127.0.0.1:8490/v1/events
+  store-sync serve --config store.toml --data /tmp/try --listen 127.0.0.1:0 --broker 127.0.0.1:0")]
+pub struct ServeArgs {
+    /// The store's description.
+    #[arg(long, value_name = "FILE", default_value = "store.toml")]
+    pub config: PathBuf,
+    /// Folder of the ledger [default: [server] data_dir of store.toml].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Address of the API and console [default: [server] listen of store.toml, else 127.0.0.1:8480].
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// A broker that runs already [default: [bus] url of store.toml, else one is embedded].
+    #[arg(long, value_name = "URL", conflicts_with = "broker")]
+    pub bus: Option<String>,
+    /// Where the embedded broker listens; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:1883")]
+    pub broker: SocketAddr,
+    /// Where the cloud takes batches [default: [cloud] url of store.toml].
+    #[arg(long, value_name = "URL")]
+    pub cloud: Option<String>,
+    /// File whose first line is the cloud's bearer token; belongs to --cloud.
+    #[arg(long, value_name = "FILE", requires = "cloud")]
+    pub cloud_token_file: Option<PathBuf>,
+    /// Write the addresses as JSON to this file once everything is up, for scripts.
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// How to run the reference cloud.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  store-sync receive --data cloud-data
+  curl http://127.0.0.1:8490/v1/stores/plaza/receipts
+  store-sync receive --data cloud-data --listen 0.0.0.0:8490 --token-file token")]
+pub struct ReceiveArgs {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8490")]
+    pub listen: SocketAddr,
+    /// Folder of its database.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// File whose first line is the bearer token that stores must send.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// Which ledger.
+#[derive(Debug, Args)]
+pub struct LedgerPlace {
+    /// Folder of the ledger.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The store's description, whose [server] data_dir names the folder.
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    pub config: Option<PathBuf>,
+}

@@ -1,0 +1,152 @@
+//! The HTTP API and the console.
+//!
+//! No login yet, so the server listens on this machine only unless it is told otherwise, and on this machine it answers
+//! only requests addressed to this machine (a web page elsewhere must not read it through a re-bound name). Everything
+//! is `GET`; nothing here changes the store.
+
+mod answers;
+mod console;
+mod live;
+mod map;
+mod openapi;
+mod routes;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use linefree_domain::layout::StoreLayout;
+use tokio::sync::watch;
+
+use crate::ledger::{LedgerError, LedgerReader};
+use crate::live::Live;
+use crate::outbox::RunningOutbox;
+
+pub use openapi::openapi_json;
+
+/// What every request can reach.
+#[derive(Clone)]
+pub struct Context {
+    reader: Arc<Mutex<LedgerReader>>,
+    live: Arc<Live>,
+    outbox: Option<Arc<RunningOutbox>>,
+    map: Arc<answers::StoreMap>,
+    stop: watch::Receiver<bool>,
+    only_this_machine: bool,
+}
+
+impl Context {
+    /// For a store and its ledger. `listen` is where the server listens.
+    #[must_use]
+    pub fn new(
+        reader: LedgerReader,
+        layout: &StoreLayout,
+        live: Arc<Live>,
+        outbox: Option<Arc<RunningOutbox>>,
+        listen: SocketAddr,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            reader: Arc::new(Mutex::new(reader)),
+            live,
+            outbox,
+            map: Arc::new(map::of(layout)),
+            stop,
+            only_this_machine: listen.ip().is_loopback(),
+        }
+    }
+
+    /// Asks the ledger on a thread where waiting is allowed.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&LedgerReader) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        let reader = Arc::clone(&self.reader);
+        let answer = tokio::task::spawn_blocking(move || {
+            question(&reader.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        match answer.await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(e)) => {
+                tracing::error!("a question to the ledger failed: {e}");
+                Err(Trouble::Failed)
+            }
+            Err(_) => Err(Trouble::Failed),
+        }
+    }
+}
+
+/// Why a request has no answer.
+#[derive(Debug)]
+enum Trouble {
+    NotFound(&'static str),
+    Failed,
+}
+
+impl IntoResponse for Trouble {
+    fn into_response(self) -> Response {
+        let (status, error) = match self {
+            Self::NotFound(what) => (StatusCode::NOT_FOUND, what),
+            Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "the ledger could not be read; see the log"),
+        };
+        (status, axum::Json(answers::Problem { error: error.to_owned() })).into_response()
+    }
+}
+
+/// The whole server.
+pub fn router(context: Context) -> Router {
+    Router::new()
+        .route("/api/store", get(routes::store))
+        .route("/api/visits", get(routes::visits))
+        .route("/api/carts", get(routes::carts))
+        .route("/api/receipts", get(routes::receipts))
+        .route("/api/receipts/{visit}", get(routes::receipt))
+        .route("/api/devices", get(routes::devices))
+        .route("/api/stats", get(routes::stats))
+        .route("/api/events", get(routes::events))
+        .route("/api/live", get(live::live))
+        .route("/api/openapi.json", get(openapi::openapi))
+        .route("/healthz", get(routes::healthz))
+        .fallback(console::file)
+        .layer(middleware::from_fn_with_state(context.clone(), guard))
+        .with_state(context)
+}
+
+/// Refuses requests that were meant for another name; says what browsers may do with the answer.
+async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
+    if context.only_this_machine && !names_this_machine(request.headers().get(header::HOST)) {
+        return (StatusCode::MISDIRECTED_REQUEST, "this server answers for this machine only\n").into_response();
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+fn names_this_machine(host: Option<&HeaderValue>) -> bool {
+    let Some(host) = host.and_then(|h| h.to_str().ok()) else { return false };
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}

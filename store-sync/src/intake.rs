@@ -1,0 +1,274 @@
+//! Bus to ledger: group commits, acknowledgements after them, requests for what is missing.
+//!
+//! **Order of things.** An event is acknowledged only after the transaction that holds it is durable, never before. What
+//! arrives while a transaction is being written makes the next one, so batches grow with the load by themselves.
+//!
+//! **Bounds.** At most [`MAX_BATCH`] events a transaction; behind that the bus client's inbox is bounded and stops
+//! reading from the network. **When the disk fails** the batch is kept and tried again, with growing pauses, and nothing
+//! is acknowledged meanwhile: the sources keep what they have.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use linefree_bus::client::{BusClient, Inbox, Incoming, Outgoing};
+use linefree_bus::gap::{GapTracker, MarkVerdict, Verdict};
+use linefree_bus::payload::{Ack, Event, Status};
+use tokio::sync::watch;
+
+use crate::clock::wall_us;
+use crate::ledger::{Appended, Ledger, LedgerError};
+use crate::live::{Live, POSITIONS_EVERY, count};
+use crate::outbox::RunningOutbox;
+
+/// Most events in a transaction.
+pub const MAX_BATCH: usize = 1000;
+
+/// Most messages that are taken from the inbox before a transaction is written.
+const MAX_MESSAGES: usize = 4000;
+
+/// How often the ledger tells its own state.
+const STATUS_EVERY: Duration = Duration::from_secs(5);
+
+/// The name under which the ledger itself is on the bus.
+pub const LEDGER_SOURCE: &str = "ledger";
+
+/// Takes everything from the bus into the ledger until told to stop.
+pub struct Intake {
+    /// `None` only while a transaction is being written on another thread.
+    ledger: Option<Ledger>,
+    tracker: GapTracker,
+    client: BusClient,
+    inbox: Inbox,
+    live: Arc<Live>,
+    outbox: Option<Arc<RunningOutbox>>,
+    batch: Vec<Event>,
+    losses: Vec<(String, uuid::Uuid, u64, u64)>,
+    status: Status,
+}
+
+impl Intake {
+    /// Resumes where the ledger stands and acknowledges that again.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub fn new(
+        ledger: Ledger,
+        client: BusClient,
+        inbox: Inbox,
+        live: Arc<Live>,
+        outbox: Option<Arc<RunningOutbox>>,
+        status: Status,
+    ) -> Result<Self, LedgerError> {
+        let mut tracker = GapTracker::new();
+        for (source, epoch, seq) in ledger.complete()? {
+            tracker.resume(&source, epoch, seq);
+            publish(&client, Outgoing::Ack(Ack { source, epoch, seq }));
+        }
+        live.counters.ledger_ok.store(true, Ordering::Relaxed);
+        let (batch, losses) = (Vec::new(), Vec::new());
+        Ok(Self { ledger: Some(ledger), tracker, client, inbox, live, outbox, batch, losses, status })
+    }
+
+    /// Runs until told to stop, then writes what is at hand and gives the connection back to be closed.
+    ///
+    /// # Errors
+    /// Only when the writing thread died, which is a bug.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> anyhow::Result<BusClient> {
+        let mut positions = tokio::time::interval(POSITIONS_EVERY);
+        positions.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut told = tokio::time::interval(STATUS_EVERY);
+        loop {
+            let incoming = tokio::select! {
+                _ = stop.changed() => None,
+                _ = positions.tick() => { self.live.tick(); continue }
+                _ = told.tick() => { self.tell_status(); continue }
+                incoming = self.inbox.recv() => incoming,
+            };
+            match incoming {
+                Some(incoming) => self.take(incoming, &stop).await?,
+                None => break,
+            }
+        }
+        self.write(&stop).await?;
+        Ok(self.client)
+    }
+
+    async fn take(&mut self, first: Incoming, stop: &watch::Receiver<bool>) -> anyhow::Result<()> {
+        self.handle(first);
+        for _ in 0..MAX_MESSAGES {
+            if self.batch.len() >= MAX_BATCH {
+                break;
+            }
+            let Some(next) = self.inbox.try_recv() else { break };
+            self.handle(next);
+        }
+        self.write(stop).await
+    }
+
+    fn handle(&mut self, incoming: Incoming) {
+        let live = &self.live;
+        match incoming {
+            Incoming::Event(event) => match self.tracker.on_event(&event, wall_us()) {
+                // A duplicate goes to the ledger too: it must have the content that is there, and its source may have
+                // missed the acknowledgement.
+                Verdict::Accept | Verdict::Duplicate => self.batch.push(event),
+                Verdict::Gap { from_seq, resend } => {
+                    count(&live.counters.early, 1);
+                    if let Some(resend) = resend {
+                        tracing::debug!(source = %event.source, from_seq, came = event.seq, "asking again");
+                        count(&live.counters.resends, 1);
+                        publish(&self.client, Outgoing::Resend(resend));
+                    }
+                }
+            },
+            Incoming::Watermark(mark) => {
+                let verdict = self.tracker.on_watermark(&mark, wall_us());
+                while self.tracker.released(&mark.source).is_some() {}
+                match verdict {
+                    MarkVerdict::Missing { resend: Some(resend) } => {
+                        count(&live.counters.resends, 1);
+                        publish(&self.client, Outgoing::Resend(resend));
+                    }
+                    MarkVerdict::Lost { from_seq, to_seq } => {
+                        tracing::error!(
+                            source = %mark.source, from_seq, to_seq,
+                            "the source can no longer send these events: they are missing from the ledger for good. \
+                             Was its disk lost, or this ledger put back from an older copy?"
+                        );
+                        if let Some(epoch) = mark.epoch {
+                            self.losses.push((mark.source, epoch, from_seq, to_seq));
+                        }
+                    }
+                    MarkVerdict::Complete | MarkVerdict::Missing { resend: None } => {}
+                }
+            }
+            Incoming::Shoppers { source, shoppers } => live.shoppers(source, shoppers),
+            Incoming::Status(status) => live.status(status),
+            Incoming::Connected => {
+                live.counters.bus_ok.store(true, Ordering::Relaxed);
+                tracing::info!("connected to the bus");
+            }
+            Incoming::Disconnected { why } => {
+                live.counters.bus_ok.store(false, Ordering::Relaxed);
+                tracing::warn!("the bus is gone: {why}; connecting again");
+            }
+            Incoming::Malformed { topic, why } => {
+                let so_far = live.counters.malformed.fetch_add(1, Ordering::Relaxed) + 1;
+                // The first, then at every doubling: one mad device must not fill the disk with its story.
+                if so_far.is_power_of_two() {
+                    tracing::warn!(topic, so_far, "a message does not parse: {why}");
+                }
+                return;
+            }
+            Incoming::People(_) | Incoming::Progress(_) | Incoming::Ack(_) | Incoming::Resend(_) => {}
+        }
+        count(&self.live.counters.messages, 1);
+    }
+
+    /// Writes the batch at hand, for as long as it takes; acknowledges it.
+    async fn write(&mut self, stop: &watch::Receiver<bool>) -> anyhow::Result<()> {
+        if self.batch.is_empty() && self.losses.is_empty() {
+            return Ok(());
+        }
+        let batch = Arc::new(std::mem::take(&mut self.batch));
+        let losses = Arc::new(std::mem::take(&mut self.losses));
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let mut ledger = self.ledger.take().ok_or_else(|| anyhow::anyhow!("the ledger's thread died"))?;
+            let (events, lost) = (Arc::clone(&batch), Arc::clone(&losses));
+            let (ledger, done) = tokio::task::spawn_blocking(move || {
+                let done = append(&mut ledger, &events, &lost);
+                (ledger, done)
+            })
+            .await?;
+            self.ledger = Some(ledger);
+            match done {
+                Ok(done) => {
+                    self.live.counters.ledger_ok.store(true, Ordering::Relaxed);
+                    self.wrote(&batch, done);
+                    return Ok(());
+                }
+                Err(e) => {
+                    self.live.counters.ledger_ok.store(false, Ordering::Relaxed);
+                    count(&self.live.counters.failed_batches, 1);
+                    tracing::error!(
+                        events = batch.len(),
+                        "{e}. Nothing is acknowledged until it can be written: check the disk; trying again"
+                    );
+                }
+            }
+            if *stop.borrow() {
+                anyhow::bail!("the last {} events could not be written; their sources keep them", batch.len());
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    fn wrote(&self, batch: &[Event], done: Appended) {
+        let counters = &self.live.counters;
+        count(&counters.batches, 1);
+        count(&counters.events, done.stored.len() as u64);
+        count(&counters.duplicates, done.duplicates);
+        count(&counters.conflicts, done.conflicts.len() as u64);
+        count(&counters.refused, done.refused.len() as u64);
+        for id in &done.conflicts {
+            tracing::warn!(%id, "an event came again with another content: the first is kept, see `store-sync check`");
+        }
+        for refusal in &done.refused {
+            tracing::warn!(id = %refusal.id, "an event was refused: {}", refusal.reason);
+        }
+        for (id, reason) in &done.oddities {
+            tracing::warn!(%id, "an event is stored but changes nothing: {reason}");
+        }
+        for ((source, epoch), seq) in done.complete {
+            publish(&self.client, Outgoing::Ack(Ack { source, epoch, seq }));
+        }
+        for (ledger_seq, index) in done.stored {
+            if let Some(event) = batch.get(index) {
+                self.live.event(ledger_seq, event);
+            }
+        }
+        if let Some(outbox) = &self.outbox {
+            outbox.wake();
+        }
+    }
+
+    fn tell_status(&mut self) {
+        let counters = &self.live.counters;
+        let get = |c: &std::sync::atomic::AtomicU64| c.load(Ordering::Relaxed);
+        self.status.counters = self.client.stats().counters();
+        let own = [
+            ("events", get(&counters.events)),
+            ("duplicates", get(&counters.duplicates)),
+            ("conflicts", get(&counters.conflicts)),
+            ("resends", get(&counters.resends)),
+            ("failed_batches", get(&counters.failed_batches)),
+        ];
+        self.status.counters.extend(own.map(|(name, n)| (name.to_owned(), n)));
+        self.status.time_us = wall_us();
+        publish(&self.client, Outgoing::Status(self.status.clone()));
+    }
+}
+
+fn append(
+    ledger: &mut Ledger,
+    events: &[Event],
+    losses: &[(String, uuid::Uuid, u64, u64)],
+) -> Result<Appended, LedgerError> {
+    let now = wall_us();
+    let mut done = if events.is_empty() { Appended::default() } else { ledger.append(events, now)? };
+    for (source, epoch, from_seq, to_seq) in losses {
+        let complete = ledger.note_loss(source, *epoch, *from_seq, *to_seq, now)?;
+        done.complete.insert((source.clone(), *epoch), complete);
+    }
+    Ok(done)
+}
+
+fn publish(client: &BusClient, message: Outgoing) {
+    if let Err(e) = client.publish(message) {
+        // An acknowledgement or request that is not sent now is made good by the next one.
+        tracing::debug!("not published: {e}");
+    }
+}

@@ -1,0 +1,244 @@
+//! The store's server, composed: broker, ledger, outbox, API and console in one process.
+
+use std::fs::{File, TryLockError};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use linefree_bus::broker::{BrokerConfig, EmbeddedBroker};
+use linefree_bus::client::{BusClient, BusConfig};
+use linefree_bus::payload::Status;
+use linefree_bus::topic::{Subscription, TopicKind};
+use linefree_bus::url::BusUrl;
+use linefree_domain::layout::StoreLayout;
+use tokio::sync::watch;
+
+use crate::clock::wall_us;
+use crate::http;
+use crate::intake::{Intake, LEDGER_SOURCE};
+use crate::ledger::{Ledger, LedgerReader};
+use crate::live::Live;
+use crate::outbox::http::HttpCloud;
+use crate::outbox::{Outbox, RunningOutbox};
+
+/// How long a stop waits for each part that does not end by itself.
+const STOP_AT_MOST: Duration = Duration::from_secs(3);
+
+/// Where the bus is.
+#[derive(Debug, Clone)]
+pub enum Bus {
+    /// A broker of somebody else's.
+    At(BusUrl),
+    /// A broker within this process.
+    Embedded(SocketAddr),
+}
+
+/// Where the cloud is.
+#[derive(Debug, Clone)]
+pub struct Cloud {
+    /// Takes CloudEvents batches.
+    pub url: String,
+    /// Holds the bearer token.
+    pub token_file: Option<PathBuf>,
+}
+
+/// Everything that a server needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The store.
+    pub layout: StoreLayout,
+    /// Folder of the ledger.
+    pub data_dir: PathBuf,
+    /// Address of the API and console; port 0 for any free one.
+    pub listen: SocketAddr,
+    /// The bus.
+    pub bus: Bus,
+    /// The cloud; `None` = the ledger keeps everything until there is one.
+    pub cloud: Option<Cloud>,
+}
+
+/// A data folder that is in use by this process, and by no other.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the folder if need be and takes it.
+    ///
+    /// # Errors
+    /// When it cannot be made, or another process has it.
+    pub fn take(path: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(path)
+            .with_context(|| format!("cannot make the data folder {}", path.display()))?;
+        Self::take_existing(path)
+    }
+
+    /// Takes a folder that is there.
+    ///
+    /// # Errors
+    /// When it is not there, or another process has it.
+    pub fn take_existing(path: &Path) -> anyhow::Result<Self> {
+        let name = path.join("lock");
+        let lock = File::options()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(&name)
+            .with_context(|| format!("cannot write in the data folder {}", path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                bail!(
+                    "another store-sync uses the data folder {}: stop it, or name another with --data",
+                    path.display()
+                )
+            }
+            Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("cannot lock {}", name.display())),
+        }
+    }
+
+    /// The ledger's file in a data folder.
+    #[must_use]
+    pub fn ledger_in(path: &Path) -> PathBuf {
+        path.join("ledger.sqlite")
+    }
+
+    /// The ledger's file.
+    #[must_use]
+    pub fn ledger(&self) -> PathBuf {
+        Self::ledger_in(&self.path)
+    }
+}
+
+/// A server that runs.
+pub struct Server {
+    console: SocketAddr,
+    bus: BusUrl,
+    stop: watch::Sender<bool>,
+    intake: tokio::task::JoinHandle<anyhow::Result<BusClient>>,
+    web: tokio::task::JoinHandle<std::io::Result<()>>,
+    outbox: Option<Arc<RunningOutbox>>,
+    _data: DataDir,
+}
+
+impl Server {
+    /// Starts every part; returns when the console can be opened and the broker, if embedded, answers.
+    ///
+    /// # Errors
+    /// When a part cannot start: the message names it and what to do.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let store = settings.layout.id.to_string();
+        let data = DataDir::take(&settings.data_dir)?;
+        let path = data.ledger();
+        let ledger = {
+            let (path, store) = (path.clone(), store.clone());
+            tokio::task::spawn_blocking(move || Ledger::open(&path, &store, wall_us())).await??
+        };
+        let reader = LedgerReader::open(&path)?;
+        let listener = tokio::net::TcpListener::bind(settings.listen).await.with_context(|| {
+            format!("cannot listen on {}: is another server there? Try --listen 127.0.0.1:0", settings.listen)
+        })?;
+        let console = listener.local_addr()?;
+        if !console.ip().is_loopback() {
+            tracing::warn!(
+                %console,
+                "the API and console have no login and can be read by everybody who reaches this address"
+            );
+        }
+        let bus = match settings.bus {
+            Bus::At(url) => url,
+            Bus::Embedded(listen) => {
+                let start = EmbeddedBroker::start(BrokerConfig::on(listen)).await;
+                start
+                    .with_context(|| {
+                        format!(
+                            "cannot start the embedded broker on {listen}. Try --broker 127.0.0.1:0 for a free \
+                             port, or --bus mqtt://HOST for a broker that runs already"
+                        )
+                    })?
+                    .url()
+            }
+        };
+        let outbox = match settings.cloud {
+            Some(cloud) => {
+                let to = HttpCloud::new(&cloud.url, cloud.token_file)?;
+                Some(Arc::new(RunningOutbox::start(Outbox::open(&path, Box::new(to))?)?))
+            }
+            None => None,
+        };
+        let live = Arc::new(Live::default());
+        let status = Status::online(LEDGER_SOURCE, "ledger", env!("CARGO_PKG_VERSION"));
+        let mut config = BusConfig::new(bus.clone(), store, status.clone());
+        for kind in [TopicKind::Event, TopicKind::Watermark, TopicKind::Shoppers, TopicKind::Status] {
+            config = config.subscribe(Subscription::all(kind));
+        }
+        let (client, inbox) = BusClient::connect(config)?;
+        let (stop, stopped) = watch::channel(false);
+        let intake = Intake::new(ledger, client, inbox, Arc::clone(&live), outbox.clone(), status)?;
+        let intake = tokio::spawn(intake.run(stopped.clone()));
+        let context =
+            http::Context::new(reader, &settings.layout, live, outbox.clone(), console, stopped.clone());
+        let web = axum::serve(listener, http::router(context));
+        let mut until = stopped;
+        let web = tokio::spawn(
+            web.with_graceful_shutdown(async move {
+                let _ = until.wait_for(|stop| *stop).await;
+            })
+            .into_future(),
+        );
+        Ok(Self { console, bus, stop, intake, web, outbox, _data: data })
+    }
+
+    /// Where the API and console are.
+    #[must_use]
+    pub fn console(&self) -> SocketAddr {
+        self.console
+    }
+
+    /// Where devices find the bus.
+    #[must_use]
+    pub fn bus(&self) -> &BusUrl {
+        &self.bus
+    }
+
+    /// Returns when a part has died; a server that is well never does.
+    pub async fn died(&mut self) -> anyhow::Error {
+        tokio::select! {
+            end = &mut self.intake => match end {
+                Ok(Err(e)) => e.context("the ledger's intake ended"),
+                Ok(Ok(_)) => anyhow::anyhow!("the ledger's intake ended: the bus client was closed"),
+                Err(e) => anyhow::anyhow!("the ledger's intake died: {e}"),
+            },
+            end = &mut self.web => anyhow::anyhow!("the HTTP server ended: {end:?}"),
+        }
+    }
+
+    /// Stops every part in order: what has arrived is written, then the bus and the cloud are left.
+    ///
+    /// # Errors
+    /// When the last events could not be written; their sources keep them.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let _ = self.stop.send(true);
+        let end = tokio::time::timeout(STOP_AT_MOST * 3, self.intake).await;
+        if let Some(outbox) = self.outbox {
+            // Requests that are under way hold it, too; they end with the web server.
+            let _ = tokio::time::timeout(STOP_AT_MOST, self.web).await;
+            if let Some(outbox) = Arc::into_inner(outbox) {
+                tokio::task::spawn_blocking(move || outbox.stop(STOP_AT_MOST)).await?;
+            }
+        } else {
+            let _ = tokio::time::timeout(STOP_AT_MOST, self.web).await;
+        }
+        match end {
+            Ok(Ok(Ok(client))) => client.close(STOP_AT_MOST).await,
+            Ok(Ok(Err(e))) => return Err(e),
+            Ok(Err(e)) => bail!("the ledger's intake died: {e}"),
+            Err(_) => bail!("the ledger's intake did not end in time; what it had not written, the sources keep"),
+        }
+        Ok(())
+    }
+}
