@@ -7,7 +7,7 @@
 //! Walks, lifts and receipts are invented by a fixed formula; nothing here tests how well the store sees.
 #![allow(clippy::print_stdout)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use linefree_bus::client::{BusClient, BusConfig, Outgoing};
@@ -53,17 +53,12 @@ struct Device {
     events: EventPublisher,
 }
 
-async fn device(
-    url: &BusUrl,
-    store: &str,
-    source: &str,
-    role: &str,
-    dir: &std::path::Path,
-) -> anyhow::Result<Device> {
+async fn device(url: &BusUrl, store: &str, source: &str, role: &str, dir: &Path) -> anyhow::Result<Device> {
     let status = Status::online(source, role, env!("CARGO_PKG_VERSION"));
     let (client, mut inbox) = BusClient::connect(BusConfig::new(url.clone(), store, status))?;
     tokio::spawn(async move { while inbox.recv().await.is_some() {} });
-    let opened = EventPublisher::open(dir, source, client.clone(), PublisherOptions::default()).await?;
+    let opened =
+        EventPublisher::open(&dir.join(source), source, client.clone(), PublisherOptions::default()).await?;
     Ok(Device { client, events: opened.0 })
 }
 
@@ -284,15 +279,15 @@ async fn leave(
     floor: &Device,
 ) -> anyhow::Result<()> {
     let door = layout.gates.last().ok_or_else(|| anyhow::anyhow!("the store has no gate"))?;
-    let pass = GatePassed {
-        gate: door.id.to_string(),
-        direction: GateDirection::Exit,
-        credential: None,
-        party: 1,
-    };
+    let pass =
+        GatePassed { gate: door.id.to_string(), direction: GateDirection::Exit, credential: None, party: 1 };
     gate.events.publish(now, EventBody::GatePassed(pass)).await?;
     let sum = |review: bool| {
-        w.lines.iter().filter(|l| l.review == review).map(|l| l.unit_price_minor * i64::from(l.quantity)).sum()
+        w.lines
+            .iter()
+            .filter(|l| l.review == review)
+            .map(|l| l.unit_price_minor * i64::from(l.quantity))
+            .sum()
     };
     let closed = VisitClosed {
         visit: w.visit.clone(),

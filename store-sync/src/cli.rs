@@ -32,17 +32,21 @@ pub enum Command {
     /// Run a reference cloud that takes the stores' events.
     Receive(ReceiveArgs),
     /// Make carts, receipts and every other projection again from the ledger's events.
-    #[command(after_help = "The server must be stopped. The result is the same byte for byte; `check` proves it.
+    #[command(
+        after_help = "The server must be stopped. The result is the same byte for byte; `check` proves it.
 
 Example:
-  store-sync rebuild --data /var/lib/linefree")]
+  store-sync rebuild --data /var/lib/linefree"
+    )]
     Rebuild(LedgerPlace),
     /// Check a ledger: gaps, orphans, sums, projections. Exits with 1 when it contradicts itself.
-    #[command(after_help = "May run beside the server. Notices are for a person to judge: a gap may be a source that \
+    #[command(
+        after_help = "May run beside the server. Notices are for a person to judge: a gap may be a source that \
                             is still sending.
 
 Example:
-  store-sync check --data /var/lib/linefree")]
+  store-sync check --data /var/lib/linefree"
+    )]
     Check(LedgerPlace),
     /// Print the API's OpenAPI description, as docs/ref/openapi.json holds it.
     Openapi,

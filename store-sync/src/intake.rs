@@ -199,7 +199,10 @@ impl Intake {
                 }
             }
             if *stop.borrow() {
-                anyhow::bail!("the last {} events could not be written; their sources keep them", batch.len());
+                anyhow::bail!(
+                    "the last {} events could not be written; their sources keep them",
+                    batch.len()
+                );
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));

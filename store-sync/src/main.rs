@@ -20,8 +20,9 @@ use cli::{Cli, Command, LedgerPlace, ReceiveArgs, ServeArgs};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,store_sync=info,linefree_bus=info"));
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        tracing_subscriber::EnvFilter::new("warn,store_sync=info,linefree_bus=info,rumqttd=off")
+    });
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
     match run(cli.command) {
         Ok(code) => code,

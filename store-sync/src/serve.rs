@@ -237,7 +237,9 @@ impl Server {
             Ok(Ok(Ok(client))) => client.close(STOP_AT_MOST).await,
             Ok(Ok(Err(e))) => return Err(e),
             Ok(Err(e)) => bail!("the ledger's intake died: {e}"),
-            Err(_) => bail!("the ledger's intake did not end in time; what it had not written, the sources keep"),
+            Err(_) => {
+                bail!("the ledger's intake did not end in time; what it had not written, the sources keep")
+            }
         }
         Ok(())
     }

@@ -174,8 +174,14 @@ async fn pass(mut real: axum::Router, headers: HeaderMap, body: Bytes) -> Respon
 fn failures_of_every_kind_lose_nothing_and_double_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let l = ledger_of(dir.path());
-    let moods =
-        [Mood::Error500, Mood::ClaimsTooMuch, Mood::Gibberish, Mood::TakesNothing, Mood::AnswerLost, Mood::Honest];
+    let moods = [
+        Mood::Error500,
+        Mood::ClaimsTooMuch,
+        Mood::Gibberish,
+        Mood::TakesNothing,
+        Mood::AnswerLost,
+        Mood::Honest,
+    ];
     let (addr, sizes) = moody(dir.path(), moods.to_vec());
     let mut o = outbox(l.path(), addr, None);
     for expected in ["500", "1000000", "hotel", "still has only up to 0", "no answer"] {
@@ -256,7 +262,8 @@ fn a_cloud_that_comes_late_gets_it_all_from_the_running_outbox() {
 fn a_token_is_asked_for_and_given() {
     let dir = tempfile::tempdir().unwrap();
     let l = ledger_of(dir.path());
-    let app = router(CloudEvents::open(&dir.path().join("cloud.sqlite")).unwrap(), Some("right-token".into()));
+    let app =
+        router(CloudEvents::open(&dir.path().join("cloud.sqlite")).unwrap(), Some("right-token".into()));
     let addr = serve(app);
     let refused = |o: &mut Outbox| match o.step().unwrap() {
         Step::Failed(e) => e.to_string(),
@@ -302,7 +309,13 @@ fn the_cloud_refuses_what_breaks_the_contract() {
     let addr = serve(router(cloud, None));
     let post = |kind: &str, body: &str| {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        agent.post(format!("http://{addr}/v1/events")).header("Content-Type", kind).send(body).unwrap().status().as_u16()
+        agent
+            .post(format!("http://{addr}/v1/events"))
+            .header("Content-Type", kind)
+            .send(body)
+            .unwrap()
+            .status()
+            .as_u16()
     };
     assert_eq!(post("application/json", "[]"), 415);
     assert_eq!(post("application/cloudevents-batch+json", "{}"), 400);

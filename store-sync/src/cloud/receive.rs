@@ -268,11 +268,9 @@ impl Cloud {
         work: impl FnOnce(&mut CloudEvents) -> T + Send + 'static,
     ) -> Option<T> {
         let events = Arc::clone(&self.events);
-        tokio::task::spawn_blocking(move || {
-            work(&mut events.lock().unwrap_or_else(PoisonError::into_inner))
-        })
-        .await
-        .ok()
+        tokio::task::spawn_blocking(move || work(&mut events.lock().unwrap_or_else(PoisonError::into_inner)))
+            .await
+            .ok()
     }
 
     async fn look(

@@ -120,7 +120,8 @@ pub fn router(context: Context) -> Router {
 /// Refuses requests that were meant for another name; says what browsers may do with the answer.
 async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
     if context.only_this_machine && !names_this_machine(request.headers().get(header::HOST)) {
-        return (StatusCode::MISDIRECTED_REQUEST, "this server answers for this machine only\n").into_response();
+        return (StatusCode::MISDIRECTED_REQUEST, "this server answers for this machine only\n")
+            .into_response();
     }
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

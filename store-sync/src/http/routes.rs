@@ -100,8 +100,7 @@ pub(super) async fn receipt(
 /// Devices, faults, and how much of each source's numbering the ledger has.
 #[utoipa::path(get, path = "/api/devices", responses((status = 200, body = Devices)))]
 pub(super) async fn devices(State(context): State<Context>) -> Result<Json<Devices>, Trouble> {
-    let (faults, sources) =
-        context.ask(|ledger| Ok((ledger.faults(MAX_ROWS)?, ledger.sources()?))).await?;
+    let (faults, sources) = context.ask(|ledger| Ok((ledger.faults(MAX_ROWS)?, ledger.sources()?))).await?;
     let devices = context.live.statuses().into_iter().map(|s| Device {
         source: s.source,
         role: s.role,

@@ -28,9 +28,8 @@ pub(super) fn migrate(conn: &mut Connection, store: Option<&str>, now_us: i64) -
     let pragma = |name: &str| tx.query_row(&format!("PRAGMA {name}"), [], |r| r.get::<_, i64>(0));
     let found = pragma("user_version").doing("reading its version")?;
     let application = pragma("application_id").doing("reading its mark")?;
-    let tables: i64 = tx
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))
-        .doing("reading its schema")?;
+    let tables: i64 =
+        tx.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0)).doing("reading its schema")?;
     if tables > 0 && application != APPLICATION_ID {
         return Err(LedgerError::NoLedger("it is an SQLite file of another program".into()));
     }

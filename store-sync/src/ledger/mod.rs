@@ -30,8 +30,8 @@ use linefree_bus::payload::{Event, EventBody};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
-pub use cursor::OutboxCursor;
 pub use check::{CheckReport, Finding, Severity};
+pub use cursor::OutboxCursor;
 pub use read::{
     CandidateRow, CartRow, EvidenceRow, FaultRow, LedgerReader, LineRow, ReceiptRow, SourceRow, StoredEvent,
     Totals, VisitRow,
@@ -49,7 +49,9 @@ pub enum LedgerError {
         source: rusqlite::Error,
     },
     /// The file was written by a newer program.
-    #[error("the ledger has schema {found}, this program knows {known}: use the store-sync that wrote it, or a newer one")]
+    #[error(
+        "the ledger has schema {found}, this program knows {known}: use the store-sync that wrote it, or a newer one"
+    )]
     Newer {
         /// Its `user_version`.
         found: i64,

@@ -4,8 +4,8 @@
 //! later event replaces is decided by identity ([`super::EventId`] order: epoch, source, number), never by arrival.
 
 use linefree_bus::payload::{
-    CartChanged, DeviceFault, Event, EventBody, GateDirection, GatePassed, ItemAttributed, Line, ShelfChanged,
-    VisitClosed, VisitOpened,
+    CartChanged, DeviceFault, Event, EventBody, GateDirection, GatePassed, ItemAttributed, Line,
+    ShelfChanged, VisitClosed, VisitOpened,
 };
 use rusqlite::{Connection, ErrorCode, Params, params};
 use uuid::Uuid;
@@ -261,16 +261,7 @@ fn item_attributed(conn: &Connection, event: &Event, e: &ItemAttributed) -> rusq
             "INSERT INTO attribution_candidates
                (shelf_source, shelf_epoch, shelf_seq, rank, visit, sku, quantity, probability)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                e.shelf_source,
-                shelf_epoch,
-                shelf_seq,
-                rank,
-                c.visit,
-                c.sku,
-                c.quantity,
-                c.probability
-            ],
+            params![e.shelf_source, shelf_epoch, shelf_seq, rank, c.visit, c.sku, c.quantity, c.probability],
         )?;
     }
     Ok(())

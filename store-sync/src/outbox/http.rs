@@ -131,7 +131,9 @@ mod tests {
     #[test]
     fn a_token_never_travels_in_the_clear() {
         let token = || Some(PathBuf::from("token"));
-        for fine in ["http://127.0.0.1:1/x", "http://[::1]:1", "http://localhost/x", "https://cloud.example/x"] {
+        for fine in
+            ["http://127.0.0.1:1/x", "http://[::1]:1", "http://localhost/x", "https://cloud.example/x"]
+        {
             assert!(HttpCloud::new(fine, token()).is_ok(), "{fine}");
         }
         for bad in ["http://cloud.example/x", "http://127.0.0.1.example/", "http://192.168.1.2"] {

@@ -143,11 +143,10 @@ impl Outbox {
         let mut batch = vec![b'['];
         let (mut last, mut events) = (self.acknowledged_seq, 0);
         for one in &stored {
-            let write = CloudEvent::new(&self.store, self.ledger_id, one).and_then(|e| serde_json::to_vec(&e));
-            let bytes = write.map_err(|source| LedgerError::Body {
-                ledger_seq: one.ledger_seq.cast_signed(),
-                source,
-            })?;
+            let write =
+                CloudEvent::new(&self.store, self.ledger_id, one).and_then(|e| serde_json::to_vec(&e));
+            let bytes = write
+                .map_err(|source| LedgerError::Body { ledger_seq: one.ledger_seq.cast_signed(), source })?;
             if events > 0 && batch.len() + bytes.len() > MAX_BYTES {
                 break;
             }
@@ -230,9 +229,8 @@ impl RunningOutbox {
             ..OutboxStatus::default()
         }));
         let shared = Arc::clone(&status);
-        let thread = std::thread::Builder::new()
-            .name("outbox".into())
-            .spawn(move || run(outbox, &woken, &shared))?;
+        let thread =
+            std::thread::Builder::new().name("outbox".into()).spawn(move || run(outbox, &woken, &shared))?;
         Ok(Self { wake, thread, status })
     }
 
