@@ -53,12 +53,13 @@ export class FloorMap {
     const shelves = svg("g");
     for (const gondola of store.gondolas) {
       if (!gondola.outline.length) continue;
-      const [a, b, c, d] = gondola.outline;
+      const [a, b, , d] = gondola.outline;
       shelves.append(svg("polygon", { class: "gondola", points: points(gondola.outline) }));
       shelves.append(svg("line", { class: "front", x1: a[0], y1: -a[1], x2: b[0], y2: -b[1] }));
-      // The name stands behind the shelving, where nobody walks in front of it.
-      const back = [(c[0] + d[0]) / 2 - gondola.facing[0] * u * 2.4, (c[1] + d[1]) / 2 - gondola.facing[1] * u * 2.4];
-      shelves.append(this.text(back, gondola.id, 2.1));
+      // The name stands beside the left end, where neither a neighbour's back nor a plate covers it.
+      const along = Math.hypot(a[0] - b[0], a[1] - b[1]) || 1;
+      const out = [((a[0] - b[0]) / along) * u * 2.2, ((a[1] - b[1]) / along) * u * 2.2];
+      shelves.append(this.text([(a[0] + d[0]) / 2 + out[0], (a[1] + d[1]) / 2 + out[1]], gondola.id, 2.1));
     }
     const names = new Map(store.products.map((p) => [p.sku, p.name]));
     // Higher shelves hide lower ones, as seen from above.

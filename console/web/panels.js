@@ -21,12 +21,12 @@ export class Words {
 }
 
 function line(words, l) {
-  const odds = el("span", "odds", null, el("i"), el("span", "", `${Math.floor(l.probability * 100)} %`));
+  const odds = el("span", "odds", null, el("i"), el("span", "", `${l.review ? "⚑ " : ""}${Math.floor(l.probability * 100)} %`));
   odds.firstChild.style.width = `${Math.round(l.probability * 100)}%`;
-  odds.title = "probability that this line is right";
+  odds.title = l.review ? "in review: a person must look before this is charged" : "probability that this line is right";
   const name = el("span", "name", l.name);
   name.title = `${l.name} (${l.sku})`;
-  if (l.review) name.append(el("span", "mark", "review"));
+  if (l.review) odds.append(el("span", "unseen", ", in review"));
   return el("li", l.review ? "line review" : "line", null,
     el("span", "count", `${l.quantity} ×`), name, el("span", "price", words.money(l.unit_price_minor * l.quantity)), odds);
 }
@@ -72,7 +72,7 @@ export function showReceipts(words, receipts, total) {
     const seconds = Math.round((r.left_us - r.entered_us) / 1e6);
     const stay = seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
     const when = el("p", "when", `left ${words.time(r.left_us)}, stayed ${stay}`);
-    if (r.in_review_minor > 0) when.append(el("span", "mark", `${words.money(r.in_review_minor)} in review`));
+    if (r.in_review_minor > 0) when.append(el("br"), el("span", "mark", `⚑ ${words.money(r.in_review_minor)} in review`));
     card.append(when, r.lines.length
       ? el("ul", "lines", null, ...r.lines.map((l) => line(words, l)))
       : el("p", "empty", "nothing bought"));

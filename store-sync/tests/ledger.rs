@@ -1,5 +1,8 @@
 //! The ledger under everything a bus can do to its input: duplicates, gaps, reordering, a stop between batches.
 
+// A helper that fails is a failed test.
+#![allow(clippy::unwrap_used)]
+
 mod feed;
 
 use std::path::Path;

@@ -1,5 +1,8 @@
 //! The outbox against clouds that are down, flaky, forgetful and lying; and the reference cloud itself.
 
+// A helper that fails is a failed test.
+#![allow(clippy::unwrap_used)]
+
 mod feed;
 
 use std::collections::VecDeque;

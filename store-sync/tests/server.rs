@@ -1,5 +1,8 @@
 //! The whole server in this process: embedded broker, ledger, API and console, over real sockets.
 
+// A helper that fails is a failed test.
+#![allow(clippy::unwrap_used)]
+
 mod feed;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
