@@ -130,7 +130,8 @@ pub struct ItemAttributed {
     pub shelf_epoch: Uuid,
     /// The shelf event's number.
     pub shelf_seq: u64,
-    /// Explanations with their odds, best first; they sum to at most 1.
+    /// Explanations with their odds, best first. One shelf event may hold several actions (two shoppers who lift
+    /// neighbouring items at once), so the odds of all of them may sum to more than 1.
     pub candidates: Vec<Candidate>,
 }
 

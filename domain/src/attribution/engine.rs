@@ -340,7 +340,8 @@ fn candidates(explained: &[(Vec<(Option<ShopperId>, Action)>, f64)]) -> Vec<Cand
             shopper,
             product,
             quantity,
-            probability,
+            // A sum of many parts of 1 may be a rounding error above it.
+            probability: probability.min(1.0),
         })
         .collect();
     found.sort_by(|a, b| b.probability.total_cmp(&a.probability));
