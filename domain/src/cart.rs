@@ -80,6 +80,8 @@ pub fn lines(holdings: &[QuantityOdds], policy: CartPolicy) -> Vec<Line> {
                 (0, false) => likeliest(odds, 1)?,
                 _ => (count, probability),
             };
+            // Odds that were multiplied from many parts may be a rounding error above 1.
+            let probability = probability.min(1.0);
             Some(Line { product: *product, quantity, probability, review: !sure || count == 0 })
         })
         .collect()
