@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nalgebra::{Matrix2, Point2};
 
 use super::history::{HandSighting, History};
-use super::motion::{Belief, Walk, distance2};
+use super::motion::{Belief, Walk, distance2, largest_eigenvalue};
 use super::{FloorConfig, Person, Shopper};
 use crate::ids::{CameraIndex, GateIndex, ShopperId, TrackId};
 use crate::time::StoreTime;
@@ -32,6 +32,8 @@ pub(super) struct Body {
     pub(super) born_at: Point2<f64>,
     pub(super) born_gate: Option<GateIndex>,
     pub(super) hits: u32,
+    /// The last three sightings, oldest first.
+    pub(super) recent: [StoreTime; 3],
     /// Seconds in which somebody saw them.
     pub(super) seen_s: f64,
     pub(super) links: BTreeMap<CameraIndex, Link>,
@@ -61,6 +63,7 @@ impl Body {
             born_at: person.foot,
             born_gate: None,
             hits: 1,
+            recent: [time; 3],
             seen_s: 0.0,
             links: BTreeMap::from([(camera, Link { track: person.track, time })]),
             history: History::default(),
@@ -93,16 +96,25 @@ impl Body {
         if d2 > config.gate_d2 {
             return None;
         }
+        // Somebody seen once has any velocity, so that the gate alone would let a trial leap to the next person.
+        let unseen_s = time.seconds_since(self.last_seen).abs();
+        let blur = (self.at_last.place_sd_m().powi(2) + largest_eigenvalue(&person.cov_m2)).sqrt();
+        if (person.foot - self.at_last.at()).norm()
+            > config.top_speed_m_s * unseen_s + 3.0 * blur + config.bias_sd_m
+        {
+            return None;
+        }
         let linked = self.links.get(&camera).is_some_and(|l| l.track.is_some() && l.track == person.track);
         Some(0.5 * (d2 + log_det) - if linked { config.link_log_odds } else { 0.0 })
     }
 
-    /// Takes a sighting as this body's.
+    /// Takes a sighting as this body's; `doubt` scales its covariance.
     pub(super) fn see(
         &mut self,
         person: &Person,
         camera: CameraIndex,
         time: StoreTime,
+        doubt: f64,
         walk: &Walk,
         config: &FloorConfig,
     ) {
@@ -114,7 +126,7 @@ impl Body {
         let apart_s = self.links.get(&camera).map_or(f64::INFINITY, |l| time.seconds_since(l.time).abs());
         let alike = (config.alike_s / apart_s.max(1e-3)).clamp(1.0, 10.0);
         let bias = Matrix2::identity() * config.bias_sd_m.powi(2) * 0.25;
-        self.belief.correct(person.foot + carried, &(person.cov_m2 * alike + bias));
+        self.belief.correct(person.foot + carried, &(person.cov_m2 * (alike * doubt) + bias));
         let time = time.max(self.time);
         let gap = time.seconds_since(self.last_seen);
         if gap < config.lost_after_s {
@@ -124,6 +136,7 @@ impl Body {
         self.last_seen = time;
         self.at_last = self.belief;
         self.hits = self.hits.saturating_add(1);
+        self.recent = [self.recent[1], self.recent[2], time];
         self.links.insert(camera, Link { track: person.track, time });
         self.history.push(time, &self.belief, config.history_s);
         self.note_hands(person, time);

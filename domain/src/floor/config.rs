@@ -52,14 +52,14 @@ pub struct FloorConfig {
 impl Default for FloorConfig {
     fn default() -> Self {
         Self {
-            speed_sd_m_s: 0.8,
-            turn_s: 2.0,
+            speed_sd_m_s: 0.9,
+            turn_s: 3.0,
             top_speed_m_s: 2.5,
             bias_sd_m: 0.1,
             alike_s: 0.3,
             gate_d2: 13.8, // 99.9 % of two degrees of freedom
-            link_log_odds: 2.0,
-            lost_after_s: 1.5,
+            link_log_odds: 1.0,
+            lost_after_s: 0.5,
             outside_m: 0.5,
             gate_reach_m: 1.2,
             birth_hits_at_gate: 3,

@@ -95,10 +95,6 @@ impl History {
         }
     }
 
-    pub(super) fn first(&self) -> Option<&Sample> {
-        self.samples.front()
-    }
-
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.samples.len()

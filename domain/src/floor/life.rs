@@ -16,7 +16,9 @@ const HOUSEKEEPING_S: f64 = 0.1;
 /// A shopper and the trial that continues them may overlap in time by this much, seconds.
 const OVERLAP_S: f64 = 0.3;
 /// Price of a newcomer at a gate instead of a lost shopper, nats: only who is close by and only just lost is likelier.
-const NEWCOMER_AT_GATE: f64 = 1.5;
+const NEWCOMER_AT_GATE: f64 = 3.0;
+/// Sightings after which a trial may be a shopper who was out of sight.
+const RETURN_HITS: u32 = 3;
 /// Slower than this is standing, metres per second.
 const STANDING_M_S: f64 = 0.3;
 
@@ -56,22 +58,21 @@ impl Exit {
 }
 
 impl FloorTracker {
-    /// Decides about trials that have been seen often enough: the same as somebody seen now, a lost shopper, or new.
+    /// Decides about trials that have been seen often enough: a shopper who was out of sight, the same as somebody
+    /// seen now, or new.
     pub(super) fn settle_trials(&mut self, now: StoreTime) {
-        let ripe = |t: &Self, b: &Body| b.id.is_none() && t.is_ripe(b, now);
-        if !self.bodies.iter().any(|b| ripe(self, b)) {
+        let trials: Vec<usize> = (0..self.bodies.len())
+            .filter(|i| self.bodies[*i].id.is_none() && self.bodies[*i].hits >= RETURN_HITS)
+            .collect();
+        if trials.is_empty() {
             return;
         }
-        // Every trial with two sightings competes for the lost, so that identities are settled together; only
-        // those that are ripe are settled.
-        let trials: Vec<usize> = (0..self.bodies.len())
-            .filter(|i| self.bodies[*i].id.is_none() && self.bodies[*i].hits >= 2)
-            .collect();
-        let lost: Vec<usize> = (0..self.bodies.len()).filter(|i| self.bodies[*i].id.is_some()).collect();
-        self.assignment.reset(trials.len(), lost.len());
+        // All of them compete for all who are out of sight, so that identities are settled together.
+        let shoppers: Vec<usize> = (0..self.bodies.len()).filter(|i| self.bodies[*i].id.is_some()).collect();
+        self.assignment.reset(trials.len(), shoppers.len());
         for (row, t) in trials.iter().enumerate() {
-            for (column, l) in lost.iter().enumerate() {
-                if let Some(cost) = self.return_cost(&self.bodies[*l], &self.bodies[*t]) {
+            for (column, s) in shoppers.iter().enumerate() {
+                if let Some(cost) = self.return_cost(&self.bodies[*s], &self.bodies[*t]) {
                     self.assignment.set(row, column, cost);
                 }
             }
@@ -79,18 +80,17 @@ impl FloorTracker {
         let pairs = self.assignment.solve(0.0).to_vec();
         let mut settled: Vec<usize> = Vec::new();
         for (row, t) in trials.iter().enumerate() {
-            if !ripe(self, &self.bodies[*t]) {
-                continue;
-            }
-            if self.seen_by_others(*t, now) {
-                settled.push(*t);
-            } else if let Some(column) = pairs[row] {
+            if let Some(column) = pairs[row] {
                 let trial = self.bodies[*t].clone();
-                self.bodies[lost[column]].become_trial(&trial);
+                self.bodies[shoppers[column]].become_trial(&trial);
                 self.counters.found_again += 1;
                 settled.push(*t);
-            } else {
-                self.welcome(*t);
+            } else if self.is_ripe(&self.bodies[*t], now) {
+                if self.seen_by_others(*t, now) {
+                    settled.push(*t);
+                } else {
+                    self.welcome(*t);
+                }
             }
         }
         for t in settled.into_iter().rev() {
@@ -128,20 +128,20 @@ impl FloorTracker {
     /// Negative logarithm of the odds that a trial is this lost shopper rather than a newcomer; `None` where that
     /// cannot be.
     fn return_cost(&self, lost: &Body, trial: &Body) -> Option<f64> {
-        let gap = trial.born.seconds_since(lost.last_seen);
-        if gap < -OVERLAP_S {
+        // Only the last sightings count: a trial may have begun with a false one.
+        if trial.recent[0].seconds_since(lost.last_seen) < -OVERLAP_S {
             return None;
         }
-        let first = trial.history.first()?;
-        let offset = first.belief.at() - lost.at_last.at();
-        let reach = self.config.top_speed_m_s * gap.max(0.0) + 1.0 + 2.0 * lost.at_last.place_sd_m();
+        let gap = trial.last_seen.seconds_since(lost.last_seen).max(0.0);
+        let offset = trial.belief.at() - lost.at_last.at();
+        let reach = self.config.top_speed_m_s * gap + 0.5 + 2.0 * lost.at_last.place_sd_m();
         if offset.norm() > reach {
             return None;
         }
         let there = self.walk.predict(&lost.at_last, gap);
         let bias = Matrix2::identity() * self.config.bias_sd_m.powi(2);
-        let cov = there.place_cov() + first.belief.place_cov() + bias;
-        let (d2, log_det) = distance2(first.belief.at() - there.at(), &cov)?;
+        let cov = there.place_cov() + trial.belief.place_cov() + bias;
+        let (d2, log_det) = distance2(trial.belief.at() - there.at(), &cov)?;
         if d2 > self.config.gate_d2 {
             return None;
         }
@@ -186,8 +186,13 @@ impl FloorTracker {
         let due = self.housekept.is_none_or(|t| now.seconds_since(t) >= HOUSEKEEPING_S);
         if due {
             self.housekept = Some(now);
-            let keep_s = self.config.trial_keep_s;
-            self.bodies.retain(|b| b.id.is_some() || b.unseen_s(now) <= keep_s);
+            let config = self.config;
+            self.bodies.retain(|b| {
+                // Who was seen once or twice must be seen again soon; a false sighting must not lie in wait.
+                let keep_s =
+                    if b.hits < RETURN_HITS { config.trial_keep_s / 3.0 } else { config.trial_keep_s };
+                b.id.is_some() || b.unseen_s(now) <= keep_s
+            });
             self.let_go(now);
             self.merge(now);
             let history_s = self.config.history_s;

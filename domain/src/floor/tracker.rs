@@ -26,6 +26,10 @@ const BODY_M: f64 = 0.3;
 const BIRTH_SCORE: f64 = 0.3;
 /// Cost that a trial pays against a shopper for the same sighting, nats.
 const TRIAL_PRICE: f64 = 1.0;
+/// A doubtful sighting's covariance is not scaled by more than this.
+const MOST_DOUBT: f64 = 10.0;
+/// A sighting that fits a trial worse than this begins a trial of its own, nats.
+const TRIAL_LIMIT: f64 = 3.5;
 /// Limits of a covariance's axes, metres: nobody measures better, and worse tells nothing.
 const SD_LIMITS_M: std::ops::Range<f64> = 0.02..6.0;
 
@@ -263,8 +267,10 @@ impl FloorTracker {
                     continue;
                 }
                 if let Some(cost) = body.misfit(person, camera, time, &self.walk, &self.config) {
-                    let price = if body.id.is_some() { 0.0 } else { TRIAL_PRICE };
-                    costs.push((rows.len(), column, cost + price));
+                    let trial = body.id.is_none();
+                    if !trial || cost < TRIAL_LIMIT {
+                        costs.push((rows.len(), column, cost + if trial { TRIAL_PRICE } else { 0.0 }));
+                    }
                 }
             }
             if costs.len() > before {
@@ -272,15 +278,24 @@ impl FloorTracker {
             }
         }
         self.assignment.reset(rows.len(), people.len());
-        for (row, column, cost) in costs {
-            self.assignment.set(row, column, cost);
+        for (row, column, cost) in &costs {
+            self.assignment.set(*row, *column, *cost);
         }
         // The dearest pair allowed: at the gate's edge, with 1.5 m of uncertainty.
         let limit = 0.5 * (self.config.gate_d2 + 4.0 * 1.5f64.ln()) + TRIAL_PRICE;
-        for (row, pair) in self.assignment.solve(limit).iter().enumerate() {
+        let pairs = self.assignment.solve(limit).to_vec();
+        for (row, pair) in pairs.iter().enumerate() {
             let Some(column) = *pair else { continue };
             taken[column] = true;
-            self.bodies[rows[row]].see(people[column], camera, time, &self.walk, &self.config);
+            // A sighting that somebody else explains as well says less about this one.
+            let here = self.assignment.cost(row, column);
+            let others: f64 = (0..rows.len())
+                .filter(|other| *other != row)
+                .map(|other| (here - self.assignment.cost(other, column)).exp())
+                .sum();
+            let doubt = (1.0 + others).min(MOST_DOUBT);
+            let body = &mut self.bodies[rows[row]];
+            body.see(people[column], camera, time, doubt, &self.walk, &self.config);
         }
         taken
     }

@@ -2,45 +2,39 @@
 
 use super::motion::BoxNoise;
 
-/// How a [`super::Tracker`] behaves. Lengths are in person heights and times in seconds.
+/// How a [`super::Tracker`] behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[allow(missing_docs)]
 pub struct TrackerConfig {
+    /// Noise of boxes and of people's movement.
     pub noise: BoxNoise,
+    /// Detections from this score on are matched first, and to everybody (ByteTrack).
     pub strong_score: f64,
+    /// Detections from this score on are matched second, and only to those seen of late; weaker ones are ignored.
     pub weak_score: f64,
+    /// A detection that nobody explains begins a track from this score on.
     pub birth_score: f64,
+    /// Sightings that confirm a track.
     pub confirm_hits: u32,
+    /// A confirmed track is kept this long out of sight, seconds.
     pub keep_s: f64,
+    /// A track on trial is kept this long out of sight, seconds, and one frame in any case.
     pub trial_keep_s: f64,
+    /// Weak detections are matched to tracks unseen for at most so many frames.
     pub weak_recent_frames: u32,
-    pub min_iou: f64,
-    pub gate: f64,
+    /// Squared Mahalanobis distance (middle, top, bottom, width) beyond which a detection is somebody else's.
+    pub gate_d2: f64,
+    /// Both boxes are grown on every side by this share of themselves before their overlap is taken (C-BIoU).
     pub grow: f64,
-    pub grow_per_sd: f64,
-    pub height_power: f64,
-    pub w_iou: f64,
-    pub w_maha: f64,
-    pub w_vol: f64,
-    pub vol0: f64,
-    pub w_score: f64,
-    pub limit: f64,
-    pub last_box_iou: f64,
-    pub reupdate: bool,
-    pub show_filtered: f64,
+    /// Pairs whose grown boxes overlap less, as intersection over union, are forbidden.
+    pub least_overlap: f64,
+    /// Pairs whose overlap times the overlap of their heights (Hybrid-SORT) is less are left alone.
+    pub least_likeness: f64,
 }
 
 impl Default for TrackerConfig {
     fn default() -> Self {
         Self {
-            noise: BoxNoise {
-                measured_place: 0.05,
-                measured_width: 0.08,
-                acceleration: 0.3,
-                width_acceleration: 0.2,
-                first_velocity: 0.6,
-                velocity_fade_s: 1.0,
-            },
+            noise: BoxNoise::default(),
             strong_score: 0.6,
             weak_score: 0.1,
             birth_score: 0.7,
@@ -48,20 +42,10 @@ impl Default for TrackerConfig {
             keep_s: 2.0,
             trial_keep_s: 0.3,
             weak_recent_frames: 2,
-            min_iou: 0.1,
-            gate: 30.0,
+            gate_d2: 30.0,
             grow: 0.2,
-            grow_per_sd: 0.0,
-            height_power: 1.0,
-            w_iou: 1.0,
-            w_maha: 0.0,
-            w_vol: 0.0,
-            vol0: 0.0,
-            w_score: 0.0,
-            limit: 0.9,
-            last_box_iou: 2.0,
-            reupdate: true,
-            show_filtered: 1.0,
+            least_overlap: 0.1,
+            least_likeness: 0.1,
         }
     }
 }

@@ -1,6 +1,10 @@
 //! A short look-ahead: what a track looked like, told a moment later and better.
+//!
+//! Frames come out a fixed time after they went in. A track that is confirmed by then is shown from its first
+//! sighting on, and one that was out of sight for a moment is shown where it must have been in between. Whoever must
+//! know at once (the camera role) uses the [`Tracker`] itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::ids::TrackId;
@@ -23,9 +27,10 @@ pub struct DelayedTracker {
     tracker: Tracker,
     delay: Duration,
     waiting: VecDeque<Waiting>,
-    confirmed: std::collections::BTreeSet<TrackId>,
+    confirmed: BTreeSet<TrackId>,
+    /// Longer gaps than this are left open, seconds.
     max_gap_s: f64,
-    last: std::collections::BTreeMap<TrackId, (StoreTime, Track)>,
+    last: BTreeMap<TrackId, (StoreTime, Track)>,
 }
 
 impl DelayedTracker {
@@ -36,9 +41,9 @@ impl DelayedTracker {
             tracker: Tracker::new(config),
             delay,
             waiting: VecDeque::new(),
-            confirmed: std::collections::BTreeSet::new(),
+            confirmed: BTreeSet::new(),
             max_gap_s: 2.0 * delay.as_secs_f64(),
-            last: std::collections::BTreeMap::new(),
+            last: BTreeMap::new(),
         }
     }
 
@@ -62,7 +67,7 @@ impl DelayedTracker {
         let mut seen = Vec::new();
         for f in self.tracker.followed() {
             if f.frames_unseen == 0 {
-                seen.push(Track { id: f.id, bbox: f.filter.bbox(), score: f.score });
+                seen.push(f.track());
                 if f.confirmed {
                     self.confirmed.insert(f.id);
                 }
@@ -103,17 +108,21 @@ impl DelayedTracker {
                 let gap = later.seconds_since(*then);
                 if gap <= self.max_gap_s {
                     let u = frame.time.seconds_since(*then) / gap;
-                    tracks.push(Track {
-                        id: *id,
-                        bbox: blend(&old.bbox, &new.bbox, u),
-                        score: old.score.min(new.score),
-                    });
+                    let bbox = blend(&old.bbox, &new.bbox, u);
+                    let score = old.score.min(new.score);
+                    tracks.push(Track { id: *id, bbox, seen: bbox, score });
                 }
             }
         }
         let newest = frame.time;
         let keep = self.max_gap_s;
         self.last.retain(|_, (t, _)| newest.seconds_since(*t) <= keep);
+        // Only who may still come up needs remembering.
+        let (waiting, tracker) = (&self.waiting, &self.tracker);
+        self.confirmed.retain(|id| {
+            waiting.iter().any(|w| w.seen.iter().any(|t| t.id == *id))
+                || tracker.followed().iter().any(|f| f.id == *id)
+        });
         tracks.sort_by_key(|t| t.id);
         Some((frame.time, tracks))
     }

@@ -28,8 +28,11 @@ pub struct Detection {
 pub struct Track {
     /// Its number; not used twice within a run.
     pub id: TrackId,
-    /// Where, pixels.
+    /// Where, pixels: what is believed, with the noise of single detections filtered out.
     pub bbox: PixelBox,
+    /// The detection behind it, pixels: for those who filter themselves, as `floor` does. Between two sightings (only
+    /// from a [`DelayedTracker`]) it is the same as `bbox`.
+    pub seen: PixelBox,
     /// Score of the detection behind it, 0 to 1.
     pub score: f64,
 }

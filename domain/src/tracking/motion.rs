@@ -27,6 +27,19 @@ pub struct BoxNoise {
     pub velocity_fade_s: f64,
 }
 
+impl Default for BoxNoise {
+    fn default() -> Self {
+        Self {
+            measured_place: 0.05,
+            measured_width: 0.08,
+            acceleration: 0.3,
+            width_acceleration: 0.2,
+            first_velocity: 0.6,
+            velocity_fade_s: 1.0,
+        }
+    }
+}
+
 /// One coordinate: value and velocity with their covariance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Coordinate {
@@ -124,21 +137,5 @@ impl BoxFilter {
             + part(&self.top, seen.y, place)
             + part(&self.bottom, seen.y + seen.h, place)
             + part(&self.width, seen.w, (noise.measured_width * seen.h).powi(2))
-    }
-
-    /// Standard deviation of the predicted middle, pixels.
-    pub(super) fn place_sd(&self) -> f64 {
-        self.middle.value_var.max(self.bottom.value_var).max(0.0).sqrt()
-    }
-
-    /// Logarithm of the determinant of the innovation's covariance, in units of the person's height.
-    pub(super) fn log_volume(&self, seen: &PixelBox, noise: &BoxNoise) -> f64 {
-        let r = noise.measured_place.powi(2);
-        let h2 = seen.h * seen.h;
-        let part = |c: &Coordinate, r: f64| (c.value_var / h2 + r).ln();
-        part(&self.middle, r)
-            + part(&self.top, r)
-            + part(&self.bottom, r)
-            + part(&self.width, noise.measured_width.powi(2))
     }
 }

@@ -35,7 +35,6 @@ pub(super) struct Followed {
     pub(super) last_seen: StoreTime,
     pub(super) frames_unseen: u32,
     pub(super) hits: u32,
-    pub(super) score_sum: f64,
     pub(super) score: f64,
     pub(super) confirmed: bool,
 }
@@ -110,7 +109,7 @@ impl Tracker {
         }
         self.associate(time);
         for f in self.followed.iter().filter(|f| f.confirmed && f.frames_unseen == 0) {
-            self.tracks.push(Track { id: f.id, bbox: f.shown(&self.config), score: f.score });
+            self.tracks.push(f.track());
         }
         &self.tracks
     }
@@ -145,14 +144,13 @@ impl Tracker {
 
     fn associate(&mut self, time: StoreTime) {
         // 1. Strong detections to everybody confirmed; 2. the weak to those seen of late; 3. what is left of the
-        // strong to where people were last seen; 4. then to people on trial; 5. what nobody explains is new.
+        // strong to people on trial; 4. what nobody explains is new.
         let mut strong = std::mem::take(&mut self.strong);
         let mut weak = std::mem::take(&mut self.weak);
-        self.match_by_motion(time, &mut strong, |f| f.confirmed);
+        self.match_up(time, &mut strong, |f| f.confirmed);
         let recent = self.config.weak_recent_frames;
-        self.match_by_motion(time, &mut weak, |f| f.confirmed && f.frames_unseen <= recent);
-        self.match_by_last_box(time, &mut strong);
-        self.match_by_motion(time, &mut strong, |f| !f.confirmed);
+        self.match_up(time, &mut weak, |f| f.confirmed && f.frames_unseen <= recent);
+        self.match_up(time, &mut strong, |f| !f.confirmed);
         for d in &strong {
             if d.score >= self.config.birth_score {
                 self.begin(time, d);
@@ -162,7 +160,7 @@ impl Tracker {
         self.weak = weak;
     }
 
-    fn match_by_motion(
+    fn match_up(
         &mut self,
         time: StoreTime,
         detections: &mut Vec<Detection>,
@@ -181,36 +179,13 @@ impl Tracker {
         for (row, i) in self.rows.iter().enumerate() {
             let f = &self.followed[*i];
             for (column, d) in detections.iter().enumerate() {
-                if let Some(cost) = f.motion_cost(d, config) {
+                if let Some(cost) = f.unlikeness(d, config) {
                     self.assignment.set(row, column, cost);
                 }
             }
         }
-        self.take_pairs(time, detections, config.limit);
-    }
-
-    /// Those who stood still behind something come back where they went, not where their last step led.
-    fn match_by_last_box(&mut self, time: StoreTime, detections: &mut Vec<Detection>) {
-        self.rows.clear();
-        self.rows.extend(
-            (0..self.followed.len())
-                .filter(|i| self.followed[*i].frames_unseen > 0 && self.followed[*i].confirmed),
-        );
-        if self.rows.is_empty() || detections.is_empty() {
-            return;
-        }
-        let config = &self.config;
-        self.assignment.reset(self.rows.len(), detections.len());
-        for (row, i) in self.rows.iter().enumerate() {
-            let f = &self.followed[*i];
-            for (column, d) in detections.iter().enumerate() {
-                let overlap = f.last_box.iou(&d.bbox);
-                if overlap > config.last_box_iou {
-                    self.assignment.set(row, column, 1.0 - overlap);
-                }
-            }
-        }
-        self.take_pairs(time, detections, 1.0);
+        let limit = 1.0 - config.least_likeness;
+        self.take_pairs(time, detections, limit);
     }
 
     fn take_pairs(&mut self, time: StoreTime, detections: &mut Vec<Detection>, limit: f64) {
@@ -239,7 +214,6 @@ impl Tracker {
             last_seen: time,
             frames_unseen: 0,
             hits: 1,
-            score_sum: d.score,
             score: d.score,
             confirmed: self.config.confirm_hits <= 1,
         });
@@ -249,29 +223,27 @@ impl Tracker {
 }
 
 impl Followed {
-    fn motion_cost(&self, d: &Detection, config: &TrackerConfig) -> Option<f64> {
-        let predicted = self.filter.bbox();
-        let grow = config.grow + config.grow_per_sd * self.filter.place_sd() / predicted.h;
-        let overlap = grown(&predicted, grow).iou(&grown(&d.bbox, grow));
-        let low = predicted.y.max(d.bbox.y);
-        let high = (predicted.y + predicted.h).min(d.bbox.y + d.bbox.h);
-        let all = (predicted.y + predicted.h).max(d.bbox.y + d.bbox.h) - predicted.y.min(d.bbox.y);
-        let height_overlap = ((high - low) / all).max(0.0);
-        let d2 = self.filter.distance2(&d.bbox, &config.noise);
-        if overlap < config.min_iou || d2 > config.gate {
+    /// This track as of the frame that was just handled.
+    pub(super) fn track(&self) -> Track {
+        Track { id: self.id, bbox: self.filter.bbox(), seen: self.last_box, score: self.score }
+    }
+
+    /// One minus the overlap of the grown boxes, modulated by how well they agree in height.
+    fn unlikeness(&self, d: &Detection, config: &TrackerConfig) -> Option<f64> {
+        let here = self.filter.bbox();
+        let overlap = grown(&here, config.grow).iou(&grown(&d.bbox, config.grow));
+        if overlap < config.least_overlap || self.filter.distance2(&d.bbox, &config.noise) > config.gate_d2 {
             return None;
         }
-        let similar = overlap * height_overlap.powf(config.height_power);
-        let cost = config.w_iou * (1.0 - similar)
-            + config.w_maha * (d2 / config.gate)
-            + config.w_vol * (self.filter.log_volume(&d.bbox, &config.noise) - config.vol0)
-            - config.w_score * d.score;
-        Some(cost)
+        let (end, seen_end) = (here.y + here.h, d.bbox.y + d.bbox.h);
+        let shared = end.min(seen_end) - here.y.max(d.bbox.y);
+        let spanned = end.max(seen_end) - here.y.min(d.bbox.y);
+        Some(1.0 - overlap * (shared / spanned).max(0.0))
     }
 
     fn see(&mut self, time: StoreTime, d: &Detection, config: &TrackerConfig) {
         let noise = &config.noise;
-        if config.reupdate && self.frames_unseen > 1 {
+        if self.frames_unseen > 1 {
             // Observation-centric re-update (OC-SORT, Cao et al., CVPR 2023): walk the gap again along the straight
             // line between the two sightings.
             let gap_s = time.seconds_since(self.last_seen);
@@ -291,13 +263,8 @@ impl Followed {
         self.last_seen = time;
         self.frames_unseen = 0;
         self.hits = self.hits.saturating_add(1);
-        self.score_sum += d.score;
         self.score = d.score;
         self.confirmed = self.confirmed || self.hits >= config.confirm_hits;
-    }
-
-    pub(super) fn shown(&self, config: &TrackerConfig) -> PixelBox {
-        blend(&self.last_box, &self.filter.bbox(), config.show_filtered)
     }
 }
 
