@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use linefree_simulator::plaza;
+use linefree_simulator::{nanostore, plaza};
 
 /// Builds recordings: stores, shoppers and sensors with ground truth.
 #[derive(Parser)]
@@ -124,7 +124,12 @@ fn build_plaza(source: &Path, ground_truth: &Path, out: &Path, media: Option<&Pa
     Ok(())
 }
 
-fn build_nanostore(_data: &Path, _out: &Path) -> anyhow::Result<()> {
+fn build_nanostore(data: &Path, out: &Path) -> anyhow::Result<()> {
+    let videos = nanostore::build(data, out)?;
+    for (from, to) in &videos {
+        link(from, to)?;
+    }
+    writeln!(io::stdout().lock(), "{} videos linked; written to {}", videos.len(), out.display())?;
     Ok(())
 }
 
