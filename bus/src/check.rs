@@ -43,6 +43,15 @@ fn finite(value: f64, path: impl FnOnce() -> String) -> Result<(), Problem> {
     }
 }
 
+/// A standard deviation.
+fn deviation(value: f64, path: impl Fn() -> String) -> Result<(), Problem> {
+    finite(value, &path)?;
+    if value < 0.0 {
+        return Err(Problem { path: path(), why: format!("a standard deviation of {value} is negative") });
+    }
+    Ok(())
+}
+
 fn odds(value: f64, path: impl FnOnce() -> String) -> Result<(), Problem> {
     if (0.0..=1.0).contains(&value) {
         Ok(())
@@ -63,19 +72,11 @@ fn lines(lines: &[Line]) -> Result<(), Problem> {
 }
 
 fn attributed(body: &ItemAttributed) -> Result<(), Problem> {
-    let mut sum = 0.0;
-    for (i, candidate) in body.candidates.iter().enumerate() {
-        odds(candidate.probability, || format!("body.candidates[{i}].probability"))?;
-        sum += candidate.probability;
-    }
-    // A little more than 1 may come of rounding.
-    if sum > 1.0 + 1e-6 {
-        return Err(Problem {
-            path: "body.candidates".to_owned(),
-            why: format!("the odds sum to {sum}, more than 1"),
-        });
-    }
-    Ok(())
+    // Their sum has no limit: one shelf event may hold several actions.
+    body.candidates
+        .iter()
+        .enumerate()
+        .try_for_each(|(i, c)| odds(c.probability, || format!("body.candidates[{i}].probability")))
 }
 
 impl Payload for Event {
@@ -103,12 +104,10 @@ pub fn check_body(body: &EventBody) -> Result<(), Problem> {
     match body {
         EventBody::ShelfChanged(body) => {
             finite(body.delta_g, || "body.delta_g".to_owned())?;
-            finite(body.sd_g, || "body.sd_g".to_owned())?;
-            if body.sd_g < 0.0 {
-                return Err(Problem { path: "body.sd_g".to_owned(), why: "it is negative".to_owned() });
-            }
+            deviation(body.sd_g, || "body.sd_g".to_owned())?;
             for (i, plate) in body.plates.iter().enumerate() {
                 finite(plate.delta_g, || format!("body.plates[{i}].delta_g"))?;
+                deviation(plate.sd_g, || format!("body.plates[{i}].sd_g"))?;
             }
             Ok(())
         }

@@ -19,6 +19,7 @@
 //! | [`sequenced`] | journal plus connection: what a source publishes events with |
 //! | [`gap`] | the receiver's side of the numbers |
 //! | [`watermark`] | how far event time may be released |
+//! | [`schema`] | JSON Schemas, AsyncAPI and the reference page, generated from the above |
 
 pub mod broker;
 pub mod check;
@@ -27,6 +28,7 @@ pub mod codec;
 pub mod gap;
 pub mod journal;
 pub mod payload;
+pub mod schema;
 pub mod sequenced;
 pub mod topic;
 pub mod url;

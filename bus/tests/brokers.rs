@@ -1,4 +1,5 @@
 //! The client against real brokers: the embedded one, and Mosquitto where it is installed.
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests are not known as tests to clippy.
 
 mod support;
 

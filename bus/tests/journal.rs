@@ -1,4 +1,5 @@
 //! The journal against a model: a list of events, and crashes at any byte.
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests are not known as tests to clippy.
 
 use linefree_bus::journal::{Journal, JournalError, JournalOptions};
 use linefree_bus::payload::{EventBody, VisitOpened};

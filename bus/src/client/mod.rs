@@ -25,104 +25,33 @@
 //! [`BusClient`], the broker publishes the device's status as offline. A broker can be wrong about that (a stale
 //! connection that dies after the device has come back), so the client watches its own status and corrects it.
 
+mod config;
 mod inbox;
 mod link;
 mod outbox;
+mod stats;
+mod tap;
 
+pub use config::{BusConfig, ClientLimits};
 pub use inbox::{Inbox, Incoming};
 pub use outbox::Outgoing;
+pub use stats::ClientStats;
+pub(crate) use tap::{Heard, Tap};
 
 use crate::check::Payload;
 use crate::codec::{self, CodecError};
-use crate::payload::{Ack, Resend, Status};
 use crate::topic::{Subscription, Topic, TopicError, TopicKind};
 use crate::url::BusUrl;
 use inbox::InboxQueue;
 use outbox::{Outbox, Packet};
-use std::collections::{BTreeMap, HashMap};
+use stats::Counters;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
-use uuid::Uuid;
-
-/// Every bound of a client.
-#[derive(Debug, Clone)]
-pub struct ClientLimits {
-    /// Momentary messages waiting to be sent.
-    pub out_momentary: usize,
-    /// Events waiting to be sent; the same bound holds for status, acknowledgements and resend requests.
-    pub out_lasting: usize,
-    /// Momentary messages waiting to be consumed.
-    pub in_momentary: usize,
-    /// Other messages waiting to be consumed.
-    pub in_lasting: usize,
-    /// Bytes of momentary messages waiting, for either direction.
-    pub momentary_bytes: usize,
-    /// The broker gives a silent device up after one and a half times this. Large, because a device that computes
-    /// on every core is slow to answer.
-    pub keep_alive: Duration,
-    /// Longest pause between two attempts to connect.
-    pub max_pause: Duration,
-}
-
-impl Default for ClientLimits {
-    fn default() -> Self {
-        Self {
-            out_momentary: 4_096,
-            out_lasting: 4_096,
-            in_momentary: 8_192,
-            in_lasting: 4_096,
-            momentary_bytes: 64 << 20,
-            keep_alive: Duration::from_secs(60),
-            max_pause: Duration::from_secs(5),
-        }
-    }
-}
-
-/// How a device connects.
-#[derive(Debug, Clone)]
-pub struct BusConfig {
-    /// Where the broker is.
-    pub url: BusUrl,
-    /// Name of this connection to the broker: must differ between all connections.
-    pub client_id: String,
-    /// Which store.
-    pub store: String,
-    /// The device's birth message; its last will follows from it.
-    pub status: Status,
-    /// What it wants to hear.
-    pub subscriptions: Vec<Subscription>,
-    /// Bounds.
-    pub limits: ClientLimits,
-}
-
-impl BusConfig {
-    /// A configuration without subscriptions. The client id ends in random digits: two processes never fight for
-    /// one, and no broker takes a restarted device for the one that died.
-    #[must_use]
-    pub fn new(url: BusUrl, store: impl Into<String>, status: Status) -> Self {
-        let store = store.into();
-        let random = Uuid::now_v7().as_u128() as u32;
-        Self {
-            url,
-            client_id: format!("linefree-{store}-{}-{random:08x}", status.source),
-            store,
-            status,
-            subscriptions: Vec::new(),
-            limits: ClientLimits::default(),
-        }
-    }
-
-    /// Adds a subscription.
-    #[must_use]
-    pub fn subscribe(mut self, subscription: Subscription) -> Self {
-        self.subscriptions.push(subscription);
-        self
-    }
-}
 
 /// Why a client could not be made. Not: that the broker is away.
 #[derive(Debug, thiserror::Error)]
@@ -167,58 +96,6 @@ pub struct NotConnected {
     pub why: String,
 }
 
-/// Counters of a client since it was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ClientStats {
-    /// Messages handed to the connection.
-    pub sent: u64,
-    /// Messages received and decoded.
-    pub received: u64,
-    /// Messages received that could not be decoded.
-    pub malformed: u64,
-    /// Outgoing messages dropped because the queue was full.
-    pub dropped_out: u64,
-    /// Incoming messages dropped because the consumer was too slow.
-    pub dropped_in: u64,
-    /// Connections made.
-    pub connections: u64,
-    /// Times the device had to stop reading because events were not consumed.
-    pub stalls: u64,
-    /// Subscriptions that the broker refused.
-    pub refused: u64,
-}
-
-impl ClientStats {
-    /// By name, as they stand in a status.
-    #[must_use]
-    pub fn counters(&self) -> BTreeMap<String, u64> {
-        [
-            ("bus_sent", self.sent),
-            ("bus_received", self.received),
-            ("bad_payloads", self.malformed),
-            ("bus_dropped_out", self.dropped_out),
-            ("bus_dropped_in", self.dropped_in),
-            ("bus_connections", self.connections),
-            ("bus_stalls", self.stalls),
-            ("bus_refused_subscriptions", self.refused),
-        ]
-        .into_iter()
-        .map(|(name, count)| (name.to_owned(), count))
-        .collect()
-    }
-}
-
-/// [`ClientStats`] while they are counted.
-#[derive(Debug, Default)]
-struct Counters {
-    sent: AtomicU64,
-    received: AtomicU64,
-    malformed: AtomicU64,
-    connections: AtomicU64,
-    stalls: AtomicU64,
-    refused: AtomicU64,
-}
-
 /// How the link stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LinkState {
@@ -228,46 +105,6 @@ pub(crate) enum LinkState {
     Down(String),
     /// Closed for good.
     Closed,
-}
-
-/// What a sequenced source waits for: the ledger's acknowledgement and requests to send again.
-#[derive(Debug, Default)]
-pub(crate) struct Tap {
-    heard: Mutex<Heard>,
-    pub(crate) bell: Notify,
-}
-
-/// What a [`Tap`] has heard since it was last asked.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Heard {
-    /// Newest acknowledgement.
-    pub(crate) ack: Option<Ack>,
-    /// Resend requests for the lowest number, by numbering.
-    pub(crate) resend: Option<Resend>,
-}
-
-impl Tap {
-    fn hear_ack(&self, ack: Ack) {
-        lock(&self.heard).ack = Some(ack);
-        self.bell.notify_one();
-    }
-
-    fn hear_resend(&self, resend: Resend) {
-        let mut heard = lock(&self.heard);
-        match &mut heard.resend {
-            Some(known) if known.epoch == resend.epoch => {
-                known.from_seq = known.from_seq.min(resend.from_seq);
-            }
-            other => *other = Some(resend),
-        }
-        drop(heard);
-        self.bell.notify_one();
-    }
-
-    /// What has been heard since the last call.
-    pub(crate) fn take(&self) -> Heard {
-        std::mem::take(&mut *lock(&self.heard))
-    }
 }
 
 /// No code of ours panics while it holds one of these locks; if it did, the data would still be whole.
@@ -455,7 +292,7 @@ impl BusClient {
         let tasks = link::spawn(&runtime, &shared, &config, (own_status.to_string(), will));
         let guard = Arc::new(Guard { tasks, shared: Arc::clone(&shared) });
         let inbox = Inbox::new(Arc::clone(&shared));
-        Ok((Self { shared, guard: guard }, inbox))
+        Ok((Self { shared, guard }, inbox))
     }
 
     /// Waits until the device is connected and subscribed.

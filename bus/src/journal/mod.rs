@@ -2,7 +2,7 @@
 //!
 //! A journal is a directory of **segments**, `<number of its first record>.journal`, of about
 //! [`JournalOptions::segment_bytes`] each; the newest is written, the others only read and finally deleted whole.
-//! [`format`] describes their bytes. One process may have it open (an advisory lock on `lock`).
+//! [`mod@format`] describes their bytes. One process may have it open (an advisory lock on `lock`).
 //!
 //! **Durability.** [`Journal::append`] gives a number and keeps the event in memory; [`Journal::sync`] writes
 //! everything appended with one write and one fsync. Only after `sync` has returned may an event be called

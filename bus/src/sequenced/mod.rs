@@ -2,7 +2,7 @@
 //!
 //! [`EventPublisher::publish`] returns when the event is durable on this device's disk. From then on it is the
 //! publisher's business: it sends the event, sends it again after a reconnect, when a receiver asks, and when the
-//! ledger stays silent ([`SendPlan`](plan::SendPlan) says exactly when), and forgets it some time after the ledger
+//! ledger stays silent ([`SendPlan`] says exactly when), and forgets it some time after the ledger
 //! has acknowledged it. Memory stays bounded however long the ledger is away: what is sent is read from the
 //! journal, in batches.
 //!
@@ -151,7 +151,7 @@ impl EventPublisher {
         };
         let task = tokio::spawn(sender.run()).abort_handle();
         let guard = Arc::new(Guard { task, commands });
-        Ok((Self { state, guard: guard, _client: client }, report))
+        Ok((Self { state, guard, _client: client }, report))
     }
 
     /// Publishes one event; returns when it is durable on disk. It is sent, and sent again, by itself.

@@ -1,0 +1,226 @@
+//! One example of each payload and of each kind of event, for the reference and for the tests of the schemas.
+
+use crate::payload::{
+    Ack, Candidate, CartChanged, DeviceFault, Event, EventBody, GateDirection, GatePassed, ItemAttributed,
+    Line, People, Person, PlateDelta, Resend, ShelfChanged, ShopperPosition, Shoppers, Status, VisitClosed,
+    VisitOpened, Watermark,
+};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// A message as it may be seen on the bus.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Example {
+    /// The payload's type.
+    pub payload: &'static str,
+    /// Short name of the example.
+    pub name: &'static str,
+    /// What it says.
+    pub what: &'static str,
+    /// The message.
+    pub value: Value,
+}
+
+fn example(payload: &'static str, name: &'static str, what: &'static str, value: impl Serialize) -> Example {
+    // The types of the contract have text keys only, so they can always be written.
+    Example { payload, name, what, value: serde_json::to_value(value).unwrap_or(Value::Null) }
+}
+
+const EPOCH: Uuid = Uuid::from_u128(0x019a_b0c1_d2e3_7f40_8516_2738_495a_6b7c);
+const START_US: i64 = 1_769_639_040_000_000;
+
+fn event(source: &str, seq: u64, after_s: i64, body: EventBody) -> Event {
+    Event { source: source.to_owned(), epoch: EPOCH, seq, time_us: START_US + after_s * 1_000_000, body }
+}
+
+fn line(review: bool) -> Line {
+    Line {
+        sku: "632565000012".to_owned(),
+        name: "Fiji water 0.5 l".to_owned(),
+        quantity: 1,
+        unit_price_minor: 199,
+        probability: if review { 0.62 } else { 0.98 },
+        review,
+    }
+}
+
+/// One example of each payload and of each kind of event.
+#[must_use]
+pub fn examples() -> Vec<Example> {
+    let mut all = events();
+    all.extend([
+        example(
+            "People",
+            "two people",
+            "A camera sees two people; of one also a hand.",
+            People {
+                camera: "cam1".to_owned(),
+                time_us: START_US,
+                people: vec![
+                    Person {
+                        foot: [2.41, 1.87],
+                        cov: [0.011, 0.002, 0.019],
+                        score: 0.93,
+                        height: Some(1.74),
+                        hands: vec![[2.52, 2.31, 1.18]],
+                        hand_sd: Some(0.08),
+                        track: Some(7),
+                    },
+                    Person {
+                        foot: [4.02, 0.66],
+                        cov: [0.024, -0.004, 0.031],
+                        score: 0.71,
+                        height: None,
+                        hands: Vec::new(),
+                        hand_sd: None,
+                        track: None,
+                    },
+                ],
+            },
+        ),
+        example(
+            "Shoppers",
+            "one shopper",
+            "The floor role knows of one shopper and whose visit it is.",
+            Shoppers {
+                time_us: START_US,
+                shoppers: vec![ShopperPosition {
+                    shopper: 3,
+                    visit: Some("v3".to_owned()),
+                    at: [2.4, 1.9],
+                    radius_m: 0.31,
+                }],
+            },
+        ),
+        example(
+            "Watermark",
+            "camera",
+            "A camera has sent everything up to here.",
+            Watermark::unnumbered("cam1", START_US, false),
+        ),
+        example(
+            "Watermark",
+            "end of a replay",
+            "A shelf has sent 12 events, all of which it could send again, and will send no more.",
+            Watermark {
+                source: "shelf-1".to_owned(),
+                time_us: START_US + 40_000_000,
+                epoch: Some(EPOCH),
+                last_seq: 12,
+                first_seq: Some(1),
+                finished: true,
+            },
+        ),
+        example(
+            "Status",
+            "online",
+            "A camera is online.",
+            Status {
+                time_us: START_US,
+                counters: BTreeMap::from([("frames".to_owned(), 1_200), ("frames_dropped".to_owned(), 3)]),
+                ..Status::online("cam1", "camera", "0.1.0")
+            },
+        ),
+        example(
+            "Status",
+            "last will",
+            "The broker has lost the camera.",
+            Status::online("cam1", "camera", "0.1.0").last_will(),
+        ),
+        example(
+            "Ack",
+            "ack",
+            "The ledger has the first 12 events of the shelf.",
+            Ack { source: "shelf-1".to_owned(), epoch: EPOCH, seq: 12 },
+        ),
+        example(
+            "Resend",
+            "resend",
+            "A receiver has 8 events of the shelf and wants the ninth and all after it.",
+            Resend { source: "shelf-1".to_owned(), epoch: EPOCH, from_seq: 9 },
+        ),
+    ]);
+    all
+}
+
+fn events() -> Vec<Example> {
+    let shelf = ShelfChanged {
+        plates: vec![PlateDelta {
+            plate: "1/5/10".to_owned(),
+            delta_g: -537.4,
+            sd_g: 1.9,
+            start_us: START_US + 12_100_000,
+            end_us: START_US + 15_400_000,
+        }],
+        delta_g: -537.4,
+        sd_g: 1.9,
+        start_us: START_US + 12_100_000,
+        end_us: START_US + 15_400_000,
+    };
+    let gate = GatePassed {
+        gate: "door".to_owned(),
+        direction: GateDirection::Entry,
+        credential: Some("c1".to_owned()),
+        party: 1,
+    };
+    let opened = VisitOpened { visit: "v1".to_owned(), credential: Some("c1".to_owned()), party: 1 };
+    let attributed = ItemAttributed {
+        shelf_source: "shelf-1".to_owned(),
+        shelf_epoch: EPOCH,
+        shelf_seq: 9,
+        candidates: vec![
+            Candidate {
+                visit: Some("v1".to_owned()),
+                sku: Some("632565000012".to_owned()),
+                quantity: 1,
+                probability: 0.96,
+            },
+            Candidate { visit: None, sku: None, quantity: 0, probability: 0.01 },
+        ],
+    };
+    let cart = CartChanged { visit: "v1".to_owned(), lines: vec![line(false)] };
+    let closed = VisitClosed {
+        visit: "v1".to_owned(),
+        credential: Some("c1".to_owned()),
+        entered_us: START_US + 3_000_000,
+        left_us: START_US + 39_000_000,
+        currency: "USD".to_owned(),
+        lines: vec![line(true)],
+        charge_minor: 0,
+        in_review_minor: 199,
+    };
+    let fault = DeviceFault {
+        device: "1/5/10".to_owned(),
+        fault: "nan_weight".to_owned(),
+        message: "Plate 1/5/10 sends no numbers: check its cable.".to_owned(),
+        cleared: false,
+    };
+    let of = |name, what, source: &str, seq, after_s, body| {
+        example("Event", name, what, event(source, seq, after_s, body))
+    };
+    vec![
+        of("shelf_changed", "Half a kilogram was lifted.", "shelf-1", 9, 15, EventBody::ShelfChanged(shelf)),
+        of("gate_passed", "Somebody entered with a credential.", "gate-1", 1, 3, EventBody::GatePassed(gate)),
+        of("visit_opened", "A visit began.", "floor-1", 1, 3, EventBody::VisitOpened(opened)),
+        of(
+            "item_attributed",
+            "Visit v1 took one bottle, probably.",
+            "floor-1",
+            2,
+            17,
+            EventBody::ItemAttributed(attributed),
+        ),
+        of("cart_changed", "Visit v1 holds one bottle.", "floor-1", 3, 17, EventBody::CartChanged(cart)),
+        of(
+            "visit_closed",
+            "The receipt; a person must look at its only line.",
+            "floor-1",
+            4,
+            39,
+            EventBody::VisitClosed(closed),
+        ),
+        of("device_fault", "A plate is faulty.", "shelf-1", 10, 20, EventBody::DeviceFault(fault)),
+    ]
+}
