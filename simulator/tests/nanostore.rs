@@ -1,6 +1,6 @@
 //! The real store's recording, built from the shared data.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
 

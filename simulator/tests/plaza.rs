@@ -1,6 +1,6 @@
 //! The committed plaza recording: whole, checked, and reproducible.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
 
