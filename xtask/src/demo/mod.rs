@@ -13,6 +13,7 @@ mod score;
 mod stations;
 mod supervise;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,7 +23,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::process;
 use crate::say;
@@ -69,6 +69,9 @@ pub struct Options {
     /// Leave set-up out.
     #[arg(long)]
     pub no_setup: bool,
+    /// Use the programs as they were built last.
+    #[arg(long)]
+    no_build: bool,
 }
 
 /// Runs the demo.
@@ -82,13 +85,9 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let default_pace = if options.headless { "max" } else { "1" };
     let pace = options.pace.as_deref().unwrap_or(default_pace);
 
-    let begun = Instant::now();
-    say::note("building the demo's programs (cargo build)");
-    let mut build = workspace.cargo();
-    build.args(["build", "--locked", "-p", "edge-agent", "-p", "store-sync", "--bins"]);
-    process::loudly(&mut build).context("the programs do not build")?;
-    say::note(format!("built in {:.0} s", begun.elapsed().as_secs_f64()));
-
+    if !options.no_build {
+        build(workspace)?;
+    }
     let stop = Stop::listen()?;
     let data = fresh_folder(workspace)?;
     let mut demo = Demo {
@@ -112,6 +111,16 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
         fs::remove_dir_all(&data).with_context(|| format!("remove {}", data.display()))?;
     }
     outcome
+}
+
+fn build(workspace: &Workspace) -> Result<()> {
+    let begun = Instant::now();
+    say::note("building the demo's programs (cargo build)");
+    let mut build = workspace.cargo();
+    build.args(["build", "--locked", "-p", "edge-agent", "-p", "store-sync", "--bins"]);
+    process::loudly(&mut build).context("the programs do not build")?;
+    say::note(format!("built in {:.0} s", begun.elapsed().as_secs_f64()));
+    Ok(())
 }
 
 struct Demo<'a> {
@@ -161,8 +170,7 @@ impl Demo<'_> {
     }
 
     fn tell_news(&mut self) -> Result<()> {
-        let path = format!("/v1/stores/{}/events?after={}&limit=500", self.stations.store, self.told);
-        let news: Vec<Placed> = get(&self.stations.cloud(&path))?;
+        let news: Vec<Placed> = get(&self.stations.cloud_events(self.told))?;
         for placed in news {
             self.told = placed.position;
             if let Some(text) = placed.told() {
@@ -192,13 +200,12 @@ impl Demo<'_> {
         })?;
         running.done("");
 
-        let (cloud, ledger) = (self.cloud_receipts(), self.stations.console("/api/receipts?limit=1000"));
-        let mut came = Vec::new();
-        self.programs.wait_until("every receipt to reach the cloud", DELIVERY, &self.stop, |_| {
-            let in_ledger: Value = get(&ledger)?;
-            came = get::<Vec<Receipt>>(&cloud)?;
-            Ok(count(&in_ledger)? == came.len())
+        let stats = self.stations.console("/api/stats");
+        self.programs.wait_until("everything to reach the cloud", DELIVERY, &self.stop, |_| {
+            let stats: Stats = get(&stats)?;
+            Ok(stats.outbox.is_some_and(|outbox| outbox.lag == 0))
         })?;
+        let came: Vec<Receipt> = get(&self.stations.cloud_receipts())?;
         let elapsed_s = self.begun.elapsed().as_secs_f64();
 
         let measured = Measured {
@@ -221,21 +228,33 @@ impl Demo<'_> {
         Ok(if report.shortfalls().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn cloud_receipts(&self) -> String {
-        self.stations.cloud(&format!("/v1/stores/{}/receipts?limit=1000", self.stations.store))
-    }
-
-    /// Messages that devices have put on the bus, by their own last status.
+    /// Messages that everybody has put on the bus, by their own last status.
     fn messages(&self) -> Result<u64> {
-        let devices: Value = get(&self.stations.console("/api/devices"))?;
-        let all = devices.as_array().context("GET /api/devices: no list")?;
-        let sent = |device: &Value| device["counters"]["bus_sent"].as_u64().unwrap_or(0);
-        Ok(all.iter().map(sent).sum())
+        let answer: Devices = get(&self.stations.console("/api/devices"))?;
+        Ok(answer.devices.iter().filter_map(|device| device.counters.get("bus_sent")).sum())
     }
 }
 
-fn count(list: &Value) -> Result<usize> {
-    list.as_array().map(Vec::len).context("GET /api/receipts: no list")
+/// Part of the answer of `GET /api/stats`.
+#[derive(Deserialize)]
+struct Stats {
+    outbox: Option<Outbox>,
+}
+
+#[derive(Deserialize)]
+struct Outbox {
+    lag: u64,
+}
+
+/// Part of the answer of `GET /api/devices`.
+#[derive(Deserialize)]
+struct Devices {
+    devices: Vec<Device>,
+}
+
+#[derive(Deserialize)]
+struct Device {
+    counters: BTreeMap<String, u64>,
 }
 
 fn get<T: DeserializeOwned>(url: &str) -> Result<T> {

@@ -23,7 +23,7 @@ pub struct Stations<'a> {
     console: SocketAddr,
     cloud: SocketAddr,
     /// The store's id, from its store.toml.
-    pub store: String,
+    store: String,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +107,18 @@ impl<'a> Stations<'a> {
     #[must_use]
     pub fn cloud(&self, path: &str) -> String {
         format!("http://{}{path}", self.cloud)
+    }
+
+    /// Where the cloud lists this store's receipts, the last one of each visit.
+    #[must_use]
+    pub fn cloud_receipts(&self) -> String {
+        self.cloud(&format!("/v1/stores/{}/receipts?limit=1000", self.store))
+    }
+
+    /// Where the cloud lists this store's events after a position.
+    #[must_use]
+    pub fn cloud_events(&self, after: i64) -> String {
+        self.cloud(&format!("/v1/stores/{}/events?after={after}&limit=500", self.store))
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::process;
 use crate::say;
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often we look.
 pub const TICK: Duration = Duration::from_millis(50);
 
-/// Was the demo asked to stop (Ctrl-C, or SIGTERM)?
+/// Was the demo asked to stop (Ctrl-C, SIGTERM, or its terminal is gone)?
 #[derive(Clone)]
 pub struct Stop(Arc<AtomicBool>);
 
@@ -36,7 +36,7 @@ impl Stop {
     /// When the system refuses the handlers.
     pub fn listen() -> Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
             signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&asked))
                 .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&asked)))
                 .context("listen for Ctrl-C")?;
