@@ -4,6 +4,8 @@
 //! from a camera (by the ray), a miss in ten, false sightings, camera tracks that swap when people pass close by and
 //! end when people hide, two seconds out of everybody's sight, cameras that are not synchronised.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // helpers of tests are tests
+
 mod floor_score;
 
 use std::time::Duration;
@@ -428,6 +430,21 @@ fn who_was_near_a_gate_is_known_afterwards() {
 }
 
 #[test]
+fn a_camera_of_one_frame_a_second_is_enough() {
+    let mut floor = FloorTracker::new(&shop(), FloorConfig::default());
+    for k in 0..30 {
+        let t = f64::from(k);
+        let place = person(1.7 + 0.2 * t, 0.2 + 0.2 * t, 1);
+        // Every sixth frame the detector misses.
+        let people = if k % 6 == 5 { vec![] } else { vec![place] };
+        floor.handle_people(&PeopleObservation { camera: CameraIndex(0), time: at(t), people });
+    }
+    let events: Vec<FloorEvent> = std::iter::from_fn(|| floor.poll_event()).collect();
+    assert!(matches!(events[..], [FloorEvent::Appeared { gate: Some(GateIndex(0)), .. }]), "{events:?}");
+    assert!((floor.shoppers().next().unwrap().at - Point2::new(7.5, 6.0)).norm() < 0.4);
+}
+
+#[test]
 fn a_lone_false_sighting_is_nobody_and_a_second_view_is_no_second_person() {
     let mut floor = FloorTracker::new(&shop(), FloorConfig::default());
     for k in 0..100 {
@@ -446,7 +463,7 @@ fn a_lone_false_sighting_is_nobody_and_a_second_view_is_no_second_person() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn nonsense_is_dropped_and_counted(
         inputs in proptest::collection::vec(

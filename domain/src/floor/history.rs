@@ -63,7 +63,7 @@ impl History {
         match self.samples.back_mut() {
             Some(last) if time < last.time => return,
             Some(last) if newest_kept.is_some_and(|t| time.seconds_since(t) < SAMPLE_S + 1e-3) => {
-                *last = sample
+                *last = sample;
             }
             _ => self.samples.push_back(sample),
         }

@@ -4,7 +4,7 @@ use nalgebra::{Matrix2, Point2, Vector2};
 
 use super::body::Body;
 use super::motion::distance2;
-use super::tracker::{FloorTracker, Gone};
+use super::tracker::{FRAMES_MISSED, FloorTracker, Gone};
 use super::{FloorConfig, FloorEvent};
 use crate::geometry::{Polygon, Segment};
 use crate::ids::{GateIndex, ShopperId};
@@ -100,7 +100,7 @@ impl FloorTracker {
 
     fn is_ripe(&self, body: &Body, now: StoreTime) -> bool {
         let c: &FloorConfig = &self.config;
-        if body.unseen_s(now) > c.trial_keep_s {
+        if body.unseen_s(now) > c.trial_keep_s.max(FRAMES_MISSED * self.slowest_s(body)) {
             return false;
         }
         let age = body.last_seen.seconds_since(body.born);
@@ -186,13 +186,9 @@ impl FloorTracker {
         let due = self.housekept.is_none_or(|t| now.seconds_since(t) >= HOUSEKEEPING_S);
         if due {
             self.housekept = Some(now);
-            let config = self.config;
-            self.bodies.retain(|b| {
-                // Who was seen once or twice must be seen again soon; a false sighting must not lie in wait.
-                let keep_s =
-                    if b.hits < RETURN_HITS { config.trial_keep_s / 3.0 } else { config.trial_keep_s };
-                b.id.is_some() || b.unseen_s(now) <= keep_s
-            });
+            let keeps: Vec<bool> = self.bodies.iter().map(|b| self.is_kept(b, now)).collect();
+            let mut keeps = keeps.into_iter();
+            self.bodies.retain(|_| keeps.next().unwrap_or(true));
             self.let_go(now);
             self.merge(now);
             let history_s = self.config.history_s;
@@ -204,6 +200,14 @@ impl FloorTracker {
         for body in &mut self.bodies {
             body.refresh(now, &self.walk);
         }
+    }
+
+    /// Is a body worth following on? Shoppers always are; they end by leaving.
+    fn is_kept(&self, body: &Body, now: StoreTime) -> bool {
+        // Who was seen once or twice must be seen again soon; a false sighting must not lie in wait.
+        let few = if body.hits < RETURN_HITS { 3.0 } else { 1.0 };
+        let keep_s = (self.config.trial_keep_s / few).max(FRAMES_MISSED * self.slowest_s(body));
+        body.id.is_some() || body.unseen_s(now) <= keep_s
     }
 
     fn let_go(&mut self, now: StoreTime) {
@@ -221,7 +225,7 @@ impl FloorTracker {
         body.id?;
         let c = &self.config;
         let unseen = body.unseen_s(now);
-        if unseen < c.left_walking_s {
+        if unseen < c.left_walking_s.max(FRAMES_MISSED * self.slowest_s(body)) {
             return None;
         }
         let (at, velocity) = (body.at_last.at(), body.at_last.velocity());

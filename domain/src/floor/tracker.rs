@@ -33,6 +33,28 @@ const TRIAL_LIMIT: f64 = 3.5;
 /// Limits of a covariance's axes, metres: nobody measures better, and worse tells nothing.
 const SD_LIMITS_M: std::ops::Range<f64> = 0.02..6.0;
 
+/// Frames in a row that a detector may miss somebody in: limits in seconds are stretched to so many frames for slow
+/// cameras.
+pub(super) const FRAMES_MISSED: f64 = 2.5;
+
+/// How often a camera reports.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pace {
+    last: Option<StoreTime>,
+    period_s: f64,
+}
+
+impl Pace {
+    fn note(&mut self, time: StoreTime) {
+        if let Some(last) = self.last.filter(|l| *l < time) {
+            // A camera that was away for long is not slow: longer than three seconds does not count.
+            let gap = time.seconds_since(last).min(3.0);
+            self.period_s = if self.period_s > 0.0 { 0.8 * self.period_s + 0.2 * gap } else { gap };
+        }
+        self.last = self.last.max(Some(time));
+    }
+}
+
 /// What a floor tracker has met so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FloorCounters {
@@ -72,7 +94,7 @@ pub struct FloorTracker {
     pub(super) walk: Walk,
     pub(super) floor: Polygon,
     pub(super) exits: Vec<Exit>,
-    cameras: usize,
+    paces: Vec<Pace>,
     pub(super) bodies: Vec<Body>,
     pub(super) gone: VecDeque<Gone>,
     pub(super) merged: BTreeMap<ShopperId, (ShopperId, StoreTime)>,
@@ -104,7 +126,7 @@ impl FloorTracker {
             walk,
             floor: layout.floor.clone(),
             exits: layout.gates.iter().map(|g| Exit::new(g, &layout.floor)).collect(),
-            cameras: layout.cameras.len(),
+            paces: vec![Pace::default(); layout.cameras.len()],
             bodies: Vec::new(),
             gone: VecDeque::new(),
             merged: BTreeMap::new(),
@@ -120,15 +142,16 @@ impl FloorTracker {
     /// Takes what one camera sees at one moment.
     pub fn handle_people(&mut self, observation: &PeopleObservation) {
         let PeopleObservation { camera, time, .. } = *observation;
-        if camera.0 >= self.cameras {
+        let Some(pace) = self.paces.get_mut(camera.0) else {
             self.counters.unknown_camera += 1;
             return;
-        }
+        };
         if self.now.is_some_and(|now| now.seconds_since(time) > self.config.late_tolerance_s) {
             self.counters.late += 1;
             return;
         }
         self.counters.observations += 1;
+        pace.note(time);
         let now = self.now.map_or(time, |n| n.max(time));
         self.now = Some(now);
         let people = self.usable(observation);
@@ -228,6 +251,16 @@ impl FloorTracker {
         id
     }
 
+    /// Time between two observations of a camera, as of late, seconds.
+    pub(super) fn period_s(&self, camera: CameraIndex) -> f64 {
+        self.paces.get(camera.0).map_or(0.0, |p| p.period_s)
+    }
+
+    /// The longest such time among the cameras that saw a body, seconds.
+    pub(super) fn slowest_s(&self, body: &Body) -> f64 {
+        body.links.keys().map(|c| self.period_s(*c)).fold(0.0, f64::max)
+    }
+
     pub(super) fn history(&self, id: ShopperId) -> Option<&History> {
         let id = self.kept_id(id);
         let here = self.bodies.iter().find(|b| b.id == Some(id)).map(|b| &b.history);
@@ -258,7 +291,8 @@ impl FloorTracker {
         let mut rows: Vec<usize> = Vec::new();
         let mut costs: Vec<(usize, usize, f64)> = Vec::new();
         for (i, body) in self.bodies.iter().enumerate() {
-            let lost = body.unseen_s(time) > self.config.lost_after_s;
+            let lost =
+                body.unseen_s(time) > self.config.lost_after_s.max(FRAMES_MISSED * self.period_s(camera));
             let before = costs.len();
             for (column, person) in people.iter().enumerate() {
                 // The lost are found again by several sightings (`settle_trials`), or by their camera's own track.

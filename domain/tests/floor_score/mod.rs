@@ -2,7 +2,6 @@
 //!
 //! IDF1 (Ristani et al., ECCV 2016 workshops) with a distance instead of an overlap; switches as CLEAR MOT counts
 //! them (Bernardin and Stiefelhagen, 2008): a match is kept while it is within the distance.
-#![allow(dead_code)] // each test binary uses its part
 
 use std::collections::BTreeMap;
 
@@ -32,7 +31,7 @@ pub fn score(truth: &[Moment], found: &[Moment], within_m: f64) -> Score {
     let mut switches = 0;
     let (mut truths, mut founds) = (0, 0);
     let mut assignment = Assignment::default();
-    for (k, (t, f)) in truth.iter().zip(found).enumerate() {
+    for (t, f) in truth.iter().zip(found) {
         truths += t.len();
         founds += f.len();
         assignment.reset(t.len(), f.len());
@@ -52,11 +51,6 @@ pub fn score(truth: &[Moment], found: &[Moment], within_m: f64) -> Score {
             errors.push((at - there).norm());
             if kept.insert(id, other).is_some_and(|before| before != other) {
                 switches += 1;
-                if std::env::var_os("LINEFREE_VERBOSE").is_some() {
-                    let near =
-                        t.iter().map(|(_, p)| (p - at).norm()).filter(|d| *d > 0.0).fold(9.0, f64::min);
-                    eprintln!("  moment {k}: {id} is now {other}, nearest neighbour at {near:.2} m");
-                }
             }
         }
     }
