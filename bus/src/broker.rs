@@ -5,6 +5,10 @@
 //! drops the oldest for subscribers that lag further behind; retained messages are gone after a restart. Sources,
 //! receivers and [`client`](crate::client) are built for that.
 //!
+//! It does not switch off Nagle's algorithm, so a lone message may wait some 40 ms for the receiver's delayed TCP
+//! acknowledgement (measured: an event and its acknowledgement take 44 ms, with Mosquitto's `set_tcp_nodelay`
+//! 0.6 ms); under load it does not matter.
+//!
 //! It cannot be stopped: rumqttd has no way to. It ends with the process. It cannot report the port that the
 //! system chose for port 0 either, so a free port is probed first; another process could take it in between, which
 //! [`EmbeddedBroker::start`] notices and, for port 0, tries again with another one.

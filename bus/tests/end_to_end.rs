@@ -258,3 +258,46 @@ async fn acknowledged_events_leave_the_disk() {
     source.watermark(1, true);
     timeout(PATIENCE, ledger).await.unwrap().unwrap();
 }
+
+/// How fast events get from a caller to the ledger and back, journal and broker included. The figures are printed:
+/// `cargo test -p linefree-bus --test end_to_end -- --ignored --nocapture throughput`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn throughput() {
+    const EVENTS: u32 = 10_000;
+    for (name, url) in &support::brokers().await.urls {
+        let (client, inbox) = connect(url, "ledger", &WANTED).await;
+        let ledger = tokio::spawn(Receiver::new(client, inbox, true).run());
+        let (client, _own) = connect(url, "gate-1", &[]).await;
+        let dir = tempfile::tempdir().unwrap();
+        let (source, _) =
+            EventPublisher::open(dir.path(), "gate-1", client, PublisherOptions::default()).await.unwrap();
+        let mut waits = Vec::new();
+        for n in 0..200 {
+            let started = Instant::now();
+            source.publish(0, body(n)).await.unwrap();
+            source.wait_acked(PATIENCE).await.unwrap();
+            waits.push(started.elapsed());
+        }
+        waits.sort();
+        let started = Instant::now();
+        for first in (200..EVENTS).step_by(100) {
+            source.publish_all((first..first + 100).map(|n| (0, body(n))).collect()).await.unwrap();
+        }
+        let durable = started.elapsed();
+        source.wait_acked(PATIENCE).await.unwrap();
+        let acked = started.elapsed();
+        source.watermark(1, true);
+        let (taken, doubles, _client) = timeout(PATIENCE, ledger).await.unwrap().unwrap();
+        assert_eq!(taken, (0..EVENTS).collect::<Vec<_>>());
+        let rate = |time: Duration| f64::from(EVENTS - 200) / time.as_secs_f64();
+        eprintln!(
+            "{name}: one event, durable, sent and acknowledged: median {:?}, worst of 200 {:?}; in hundreds: {:.0} \
+             events/s durable, {:.0} events/s acknowledged; {doubles} doubles",
+            waits[100],
+            waits[199],
+            rate(durable),
+            rate(acked)
+        );
+    }
+}

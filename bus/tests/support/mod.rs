@@ -40,7 +40,7 @@ impl Mosquitto {
         let addr = free_addr();
         let dir = tempfile::tempdir().unwrap();
         let config = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n",
+            "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nset_tcp_nodelay true\n",
             addr.port()
         );
         std::fs::write(dir.path().join("mosquitto.conf"), config).unwrap();
@@ -83,6 +83,56 @@ impl Mosquitto {
 }
 
 impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A nats-server process of our own, with JetStream, which its MQTT needs.
+pub struct Nats {
+    child: Child,
+    addr: SocketAddr,
+    _dir: tempfile::TempDir,
+}
+
+impl Nats {
+    /// `None`, and a visible line, where nats-server is not installed. The environment variable
+    /// `LINEFREE_NATS_SERVER` names a binary elsewhere.
+    pub async fn start() -> Option<Self> {
+        let named = std::env::var("LINEFREE_NATS_SERVER").ok();
+        let known = ["/usr/sbin/nats-server", "/usr/local/bin/nats-server"].map(str::to_owned);
+        let Some(binary) = named.into_iter().chain(known).find(|path| Path::new(path).exists()) else {
+            eprintln!("skipped: no nats-server binary here (apt-get install nats-server)");
+            return None;
+        };
+        let addr = free_addr();
+        let dir = tempfile::tempdir().unwrap();
+        let config = format!(
+            "listen: \"{}\"\nserver_name: bus\njetstream {{ store_dir: \"{}\" }}\nmqtt {{ listen: \"{addr}\" }}\n",
+            free_addr(),
+            dir.path().display()
+        );
+        let path = dir.path().join("nats.conf");
+        std::fs::write(&path, config).unwrap();
+        let child = Command::new(binary)
+            .arg("-c")
+            .arg(path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let connect = async {
+            while tokio::net::TcpStream::connect(addr).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, connect).await.expect("nats-server does not listen");
+        Some(Self { child, addr, _dir: dir })
+    }
+}
+
+impl Drop for Nats {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -167,6 +217,7 @@ impl Mortal {
 pub struct Brokers {
     pub urls: Vec<(&'static str, BusUrl)>,
     _mosquitto: Option<Mosquitto>,
+    _nats: Option<Nats>,
 }
 
 pub async fn brokers() -> Brokers {
@@ -174,7 +225,9 @@ pub async fn brokers() -> Brokers {
     let mosquitto = Mosquitto::start().await;
     let mut urls = vec![("embedded", embedded.url())];
     urls.extend(mosquitto.as_ref().map(|m| ("mosquitto", m.url())));
-    Brokers { urls, _mosquitto: mosquitto }
+    let nats = Nats::start().await;
+    urls.extend(nats.as_ref().map(|n| ("nats-server", BusUrl::of_addr(n.addr))));
+    Brokers { urls, _mosquitto: mosquitto, _nats: nats }
 }
 
 pub fn config(url: &BusUrl, source: &str, subscriptions: &[Subscription]) -> BusConfig {
