@@ -5,13 +5,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use serde_json::Value;
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 
 use crate::process;
 use crate::say::{self, Running};
 use crate::setup::stamp;
 use crate::workspace::Workspace;
+
+/// A whole detection (decoding the video excluded) may take this many times a bare run of its model.
+const MOST_RATIO: f64 = 1.25;
 
 /// What is measured, and how it is built.
 #[derive(Debug, clap::Args)]
@@ -22,7 +25,7 @@ pub struct Options {
     /// Build as the demo does instead of optimised as for a store: starts sooner, measures the demo's profile.
     #[arg(long)]
     dev: bool,
-    /// Passed on to the measuring program.
+    /// Passed on to the measuring program, for example `-- --model person-nanodet-320`.
     #[arg(last = true, value_name = "ARGUMENTS")]
     arguments: Vec<String>,
 }
@@ -30,7 +33,7 @@ pub struct Options {
 /// Measures, prints a table, keeps the JSON.
 ///
 /// # Errors
-/// When the program does not build, fails, or prints no JSON.
+/// When the program does not build or fails, or when detection costs too much beside the bare model.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let profile = if options.dev { "dev" } else { "release" };
     let mut build = workspace.cargo();
@@ -53,40 +56,55 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let text = process::output(&mut bench)?;
     running.done("");
 
-    let figures: Value = serde_json::from_str(&text).context("bench_detect printed no JSON")?;
-    for line in table(&figures) {
-        say::line(line);
-    }
+    let figures: Figures = serde_json::from_str(&text).context("bench_detect printed something else")?;
+    say::line(figures.table(profile));
     let kept: PathBuf = workspace.target.join("bench").join(format!("detect-{profile}.json"));
     stamp::write_whole(&kept, text.as_bytes())?;
     say::note(format!("kept in {}", workspace.shown(&kept)));
+    if figures.ratio > MOST_RATIO {
+        bail!(
+            "a whole detection takes {:.2} times a bare run, at most {MOST_RATIO} is wanted",
+            figures.ratio
+        );
+    }
     Ok(())
 }
 
-/// Every figure with the path that leads to it, one a line, aligned.
-fn table(figures: &Value) -> Vec<String> {
-    let mut rows = Vec::new();
-    flatten(String::new(), figures, &mut rows);
-    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    rows.into_iter().map(|(name, figure)| format!("{name:<width$}  {figure:>12}")).collect()
+/// What `bench_detect` prints. Times are medians, milliseconds.
+#[derive(Debug, Deserialize)]
+struct Figures {
+    model: String,
+    input_px: [u32; 2],
+    frame_px: [u32; 2],
+    threads: u32,
+    runs: u32,
+    bare_run_ms_p50: f64,
+    preprocess_ms_p50: f64,
+    run_ms_p50: f64,
+    postprocess_ms_p50: f64,
+    total_ms_p50: f64,
+    ratio: f64,
 }
 
-fn flatten(path: String, value: &Value, rows: &mut Vec<(String, String)>) {
-    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-    match value {
-        Value::Object(all) => {
-            for (key, value) in all {
-                flatten(below(key), value, rows);
-            }
+impl Figures {
+    fn table(&self, profile: &str) -> String {
+        let [[w, h], [fw, fh]] = [self.input_px, self.frame_px];
+        let mut text = format!(
+            "{} at {w}x{h}, frames {fw}x{fh}, {} thread(s), {} rounds, {profile} profile\n\
+             stage             ms (median)\n",
+            self.model, self.threads, self.runs
+        );
+        let rows = [
+            ("preprocess", self.preprocess_ms_p50),
+            ("run", self.run_ms_p50),
+            ("postprocess", self.postprocess_ms_p50),
+            ("total", self.total_ms_p50),
+            ("bare run", self.bare_run_ms_p50),
+        ];
+        for (stage, ms) in rows {
+            text += &format!("{stage:<14} {ms:>14.2}\n");
         }
-        Value::Array(all) => {
-            for (index, value) in all.iter().enumerate() {
-                flatten(below(&index.to_string()), value, rows);
-            }
-        }
-        Value::Number(n) if n.is_f64() => rows.push((path, format!("{:.3}", n.as_f64().unwrap_or(f64::NAN)))),
-        Value::String(text) => rows.push((path, text.clone())),
-        other => rows.push((path, other.to_string())),
+        text + &format!("total / bare   {:>14.3}", self.ratio)
     }
 }
 
@@ -95,17 +113,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_become_aligned_rows() {
-        let figures =
-            serde_json::json!({"model": "m", "ms": {"run": 12.3456, "total": 13}, "sizes": [512, 384]});
-        let expected =
-            ["model             m", "ms.run       12.346", "ms.total         13", "sizes.0         512"];
-        let squeezed = |s: &str| s.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        let rows = table(&figures);
-        for (row, wanted) in rows.iter().zip(expected) {
-            assert_eq!(squeezed(row), squeezed(wanted));
-        }
-        assert_eq!(rows.len(), 5);
-        assert!(rows.iter().all(|r| r.len() == rows[0].len()), "{rows:?}");
+    fn what_the_example_prints_becomes_a_table() {
+        let text = r#"{"model": "m", "input_px": [512, 384], "frame_px": [768, 576], "threads": 1, "runs": 50,
+            "bare_run_ms_p50": 20.0, "preprocess_ms_p50": 0.5, "run_ms_p50": 20.1, "postprocess_ms_p50": 0.05,
+            "total_ms_p50": 20.65, "ratio": 1.0325}"#;
+        let figures: Figures = serde_json::from_str(text).unwrap();
+        let table = figures.table("release");
+        assert!(
+            table.starts_with("m at 512x384, frames 768x576, 1 thread(s), 50 rounds, release profile\n"),
+            "{table}"
+        );
+        assert!(table.ends_with("total / bare            1.032") || table.ends_with("1.033"), "{table}");
+        assert_eq!(table.lines().count(), 8);
     }
 }

@@ -28,7 +28,7 @@ use crate::process;
 use crate::say;
 use crate::setup::{PLAZA, stamp};
 use crate::workspace::Workspace;
-use narrator::Placed;
+use narrator::{Narrator, Placed};
 use report::{CameraReport, Measured, Report};
 use score::{Receipt, Receipts, score};
 use stations::{ROLES, Stations};
@@ -96,6 +96,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
         stop,
         begun: Instant::now(),
         told: 0,
+        narrator: Narrator::default(),
     };
     let shown = workspace.shown(&data);
     let outcome = match expected {
@@ -130,6 +131,7 @@ struct Demo<'a> {
     begun: Instant,
     /// How far the cloud's events have been told.
     told: i64,
+    narrator: Narrator,
 }
 
 impl Demo<'_> {
@@ -173,7 +175,7 @@ impl Demo<'_> {
         let news: Vec<Placed> = get(&self.stations.cloud_events(self.told))?;
         for placed in news {
             self.told = placed.position;
-            if let Some(text) = placed.told() {
+            if let Some(text) = self.narrator.tell(&placed) {
                 say::line(text);
             }
         }

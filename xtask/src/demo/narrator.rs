@@ -3,6 +3,7 @@
 //! What is told here has gone the whole way: device, bus, ledger, outbox, cloud. So it comes about a second after it
 //! happened; the console is faster.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Deserialize;
@@ -58,21 +59,31 @@ struct Line {
     review: bool,
 }
 
-impl Placed {
+/// Remembers who is who.
+#[derive(Debug, Default)]
+pub struct Narrator {
+    /// Credentials by visit.
+    credentials: BTreeMap<String, String>,
+}
+
+impl Narrator {
     /// One line for people; `None` for events that say nothing to them.
-    #[must_use]
-    pub fn told(&self) -> Option<String> {
-        let d = &self.event.data;
-        let who = d.credential.as_deref().unwrap_or("somebody");
-        let what = match self.event.kind.strip_prefix("org.linefree.")?.strip_suffix(".v1")? {
+    pub fn tell(&mut self, placed: &Placed) -> Option<String> {
+        let d = &placed.event.data;
+        if let (false, Some(credential)) = (d.visit.is_empty(), &d.credential) {
+            self.credentials.insert(d.visit.clone(), credential.clone());
+        }
+        let known = d.credential.as_ref().or_else(|| self.credentials.get(&d.visit));
+        let who = known.map_or("somebody", String::as_str);
+        let what = match placed.event.kind.strip_prefix("org.linefree.")?.strip_suffix(".v1")? {
             "gate.passed" if d.direction == "entry" => format!("gate    {who} comes in by {}", d.gate),
             "gate.passed" => format!("gate    {who} goes out by {}", d.gate),
-            "visit.opened" => format!("visit   {} of {who} begins", d.visit),
+            "visit.opened" => format!("visit   {who}: {} begins", d.visit),
             "shelf.changed" => {
                 let plates: Vec<&str> = d.plates.iter().map(|p| p.plate.as_str()).collect();
                 format!("shelf   {} {:+.0} g (sd {:.1})", plates.join(" "), d.delta_g, d.sd_g)
             }
-            "cart.changed" => format!("cart    {}: {}", d.visit, told_lines(&d.lines)),
+            "cart.changed" => format!("cart    {who}: {}", told_lines(&d.lines)),
             "visit.closed" => {
                 let mut text = format!(
                     "receipt {who}: {}; {} to pay",
@@ -89,7 +100,7 @@ impl Placed {
             _ => return None,
         };
         // 2009-06-18T12:00:01.200000Z: the time of day is enough on a screen.
-        let time = self.event.time.split_once('T').map_or("", |(_, t)| t.get(..10).unwrap_or(t));
+        let time = placed.event.time.split_once('T').map_or("", |(_, t)| t.get(..10).unwrap_or(t));
         Some(format!("{time}  {what}"))
     }
 }
@@ -120,7 +131,7 @@ mod tests {
             "position": 7,
             "event": {"type": format!("org.linefree.{kind}.v1"), "time": "2026-01-28T22:24:15.300000Z", "data": data}
         });
-        serde_json::from_value::<Placed>(placed).unwrap().told()
+        Narrator::default().tell(&serde_json::from_value(placed).unwrap())
     }
 
     #[test]
@@ -137,6 +148,21 @@ mod tests {
             told("visit.closed", &receipt).unwrap(),
             "22:24:15.3  receipt c1: 2 x Water, 1 x Tea (in review); 3.98 GBP to pay, 3.05 GBP in review"
         );
+    }
+
+    #[test]
+    fn a_cart_is_told_with_its_credential() {
+        let mut narrator = Narrator::default();
+        let mut tell = |kind: &str, data: serde_json::Value| {
+            let event =
+                serde_json::json!({"type": format!("org.linefree.{kind}.v1"), "time": "T", "data": data});
+            narrator
+                .tell(&serde_json::from_value(serde_json::json!({"position": 1, "event": event})).unwrap())
+        };
+        let cart = serde_json::json!({"visit": "v1", "lines": [{"name": "Tea", "quantity": 1}]});
+        assert_eq!(tell("cart.changed", cart.clone()).unwrap(), "  cart    somebody: 1 x Tea");
+        tell("visit.opened", serde_json::json!({"visit": "v1", "credential": "c7", "party": 1}));
+        assert_eq!(tell("cart.changed", cart).unwrap(), "  cart    c7: 1 x Tea");
     }
 
     #[test]
