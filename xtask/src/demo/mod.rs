@@ -5,7 +5,7 @@
 //! a fresh folder, and everything is stopped in order however the demo ends.
 //!
 //! With `--headless` it runs the recording to its end, waits until every receipt is in the cloud, compares them with
-//! the recording's `expected.json` ([`score`]) and fails when they are not good enough.
+//! the recording's `expected.json` ([`mod@score`]) and fails when they are not good enough.
 
 mod narrator;
 mod report;

@@ -34,7 +34,7 @@ pub struct Report {
     receipts: usize,
     /// Receipts that the recording expects.
     expected: usize,
-    /// Lines by verdict; see [`super::score`].
+    /// Lines by verdict; see [`mod@super::score`].
     lines: Lines,
     /// Frames that were looked at.
     frames: u64,
