@@ -320,10 +320,8 @@ mod tests {
         };
         // Looks down at 3 m height, tilted by 40 degrees from the vertical.
         let rotation = Rotation3::from_axis_angle(&Vector3::x_axis(), std::f64::consts::PI - 0.7);
-        let pose = Pose {
-            rotation: rotation.scaled_axis(),
-            translation: -(rotation * Vector3::new(1.0, 2.0, 3.0)),
-        };
+        let pose =
+            Pose { rotation: rotation.scaled_axis(), translation: -(rotation * Vector3::new(1.0, 2.0, 3.0)) };
         View::Lens { lens, pose }
     }
 

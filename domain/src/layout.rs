@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 use nalgebra::{Point2, Point3, Vector2};
 
 use crate::geometry::{Polygon, Segment, View};
-use crate::ids::{
-    CameraId, CameraIndex, GateId, GateIndex, PlateId, PlateIndex, ProductIndex, Sku, StoreId,
-};
+use crate::ids::{CameraId, CameraIndex, GateId, GateIndex, PlateId, PlateIndex, ProductIndex, Sku, StoreId};
 use crate::units::{Currency, Money};
 
 /// Which way shoppers pass a gate.
@@ -75,10 +73,8 @@ impl Gondola {
     /// From the gondola's own coordinates (x right along the front, y away from the shopper, z up) to the store's.
     #[must_use]
     pub fn to_store(&self, local: Point3<f64>) -> Point3<f64> {
-        let turned = nalgebra::Rotation3::from_axis_angle(
-            &nalgebra::Vector3::z_axis(),
-            self.yaw_deg.to_radians(),
-        );
+        let turned =
+            nalgebra::Rotation3::from_axis_angle(&nalgebra::Vector3::z_axis(), self.yaw_deg.to_radians());
         self.origin + turned * local.coords
     }
 

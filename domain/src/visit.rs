@@ -6,10 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::floor::{FloorEvent, FloorTracker};
+use crate::floor::{FloorEvent, FloorTracker, Shopper};
+use crate::geometry::Segment;
 use crate::ids::{Credential, GateIndex, ShopperId, VisitId};
 use crate::layout::StoreLayout;
 use crate::time::StoreTime;
+use crate::tracking::Assignment;
 
 /// Limits of matching gates to shoppers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,15 +24,56 @@ pub struct VisitConfig {
     pub gate_reach_m: f64,
     /// How fast people walk away from the gate before they are first seen, metres a second.
     pub walk_mps: f64,
+    /// A pair of entry and shopper stranger than this is none, in standard deviations.
+    pub strangest: f64,
+    /// How long an exit that fits several shoppers waits for one of them to be clear, seconds.
+    pub doubt_s: f64,
     /// Between leaving and the receipt, seconds.
     pub grace_s: f64,
 }
 
 impl Default for VisitConfig {
     fn default() -> Self {
-        Self { match_after_s: 1.5, match_until_s: 12.0, gate_reach_m: 2.5, walk_mps: 1.0, grace_s: 3.0 }
+        Self {
+            match_after_s: 1.5,
+            match_until_s: 12.0,
+            gate_reach_m: 2.5,
+            walk_mps: 1.2,
+            strangest: 4.0,
+            doubt_s: 4.0,
+            grace_s: 3.0,
+        }
     }
 }
+
+impl VisitConfig {
+    /// How strange it would be for this shopper to have passed a gate at `entered`, in standard deviations.
+    ///
+    /// Who was on the floor by then must have been at the gate; who was first seen later must have been seen as far
+    /// from it as people walk meanwhile, and the later, the stranger.
+    fn strangeness(
+        &self,
+        segment: &Segment,
+        entered: StoreTime,
+        shopper: &Shopper,
+        floor: &FloorTracker,
+    ) -> f64 {
+        let late_s = shopper.born.seconds_since(entered);
+        if late_s <= 0.0 {
+            let Some(position) = floor.position(shopper.id, entered) else { return f64::INFINITY };
+            // Positions before anybody was seen are guesses; so is an entry's time.
+            return segment.distance_m(position.at) / AT_GATE_SD_M - 0.2 * late_s;
+        }
+        let walked_m = self.walk_mps * late_s;
+        let off_m = segment.distance_m(shopper.born_at) - walked_m;
+        off_m.abs() / (AT_GATE_SD_M + WALK_SD * walked_m) + 0.25 * late_s
+    }
+}
+
+/// Where people are when a gate says that they pass it, metres from its threshold.
+const AT_GATE_SD_M: f64 = 0.8;
+/// Spread of walking speeds, as a share.
+const WALK_SD: f64 = 0.5;
 
 /// A gate was passed.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,11 +106,8 @@ pub struct Visit {
     pub shoppers: BTreeSet<ShopperId>,
     gone: BTreeSet<ShopperId>,
     leaving: Option<StoreTime>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct PendingExit {
-    passed: GatePassed,
+    /// An exit has been matched to it; it is nobody else's.
+    exited: bool,
 }
 
 /// Every open visit of the store.
@@ -75,7 +115,7 @@ struct PendingExit {
 pub struct Visits {
     config: VisitConfig,
     open: Vec<Visit>,
-    exits: Vec<PendingExit>,
+    exits: Vec<GatePassed>,
     by_shopper: BTreeMap<ShopperId, VisitId>,
     opened: u64,
 }
@@ -102,7 +142,7 @@ impl Visits {
     /// An entry opens a visit, which is given; an exit is kept until it can be matched.
     pub fn handle_gate(&mut self, passed: GatePassed) -> Option<Visit> {
         if !passed.entry {
-            self.exits.push(PendingExit { passed });
+            self.exits.push(passed);
             return None;
         }
         Some(self.begin(passed.credential, passed.party, passed.time, Some(passed.gate)))
@@ -136,6 +176,7 @@ impl Visits {
             shoppers: BTreeSet::new(),
             gone: BTreeSet::new(),
             leaving: None,
+            exited: false,
         });
         self.open[self.open.len() - 1].clone()
     }
@@ -205,36 +246,42 @@ impl Visits {
             .collect()
     }
 
+    /// Matches the open places of entries with shoppers who have no visit, all at once: an entry that is still too
+    /// young to be matched competes too, so that nobody takes its shopper.
     fn match_entries(&mut self, now: StoreTime, layout: &StoreLayout, floor: &FloorTracker) {
         let config = self.config;
-        // Every open place of every waiting entry against every shopper without a visit, nearest first.
-        let mut pairs: Vec<(f64, usize, ShopperId)> = Vec::new();
-        for (i, visit) in self.open.iter().enumerate() {
-            let waited_s = now.seconds_since(visit.entered);
-            let full = visit.shoppers.len() >= visit.party as usize;
-            let Some(gate) = visit
-                .gate
-                .filter(|_| !full && (config.match_after_s..config.match_until_s).contains(&waited_s))
-            else {
-                continue;
-            };
+        let places: Vec<(usize, GateIndex)> = self
+            .open
+            .iter()
+            .enumerate()
+            .filter(|(_, v)| now.seconds_since(v.entered) <= config.match_until_s)
+            .filter_map(|(i, v)| Some((i, v.gate?, (v.party as usize).saturating_sub(v.shoppers.len()))))
+            .flat_map(|(i, gate, free)| std::iter::repeat_n((i, gate), free))
+            .collect();
+        let strangers: Vec<&Shopper> =
+            floor.shoppers().filter(|s| !self.by_shopper.contains_key(&s.id)).collect();
+        if places.is_empty() || strangers.is_empty() {
+            return;
+        }
+        let mut assignment = Assignment::default();
+        assignment.reset(places.len(), strangers.len());
+        for (row, (visit, gate)) in places.iter().enumerate() {
             let segment = layout.gates[gate.0].segment;
-            for shopper in floor.shoppers().filter(|s| !self.by_shopper.contains_key(&s.id)) {
-                // Someone who came long before or after this entry is somebody else's.
-                let late_s = shopper.born.seconds_since(visit.entered);
-                let at = floor.position(shopper.id, visit.entered).map(|p| p.at);
-                let distance_m = segment.distance_m(at.unwrap_or(shopper.born_at));
-                let walked_m = if at.is_some() { 0.0 } else { late_s.max(0.0) * config.walk_mps };
-                let strange_m = (distance_m - walked_m).abs().min(distance_m) + 0.3 * late_s.abs();
-                if distance_m <= config.gate_reach_m + walked_m {
-                    pairs.push((strange_m, i, shopper.id));
+            for (column, shopper) in strangers.iter().enumerate() {
+                let strangeness = config.strangeness(&segment, self.open[*visit].entered, shopper, floor);
+                if strangeness < config.strangest {
+                    assignment.set(row, column, strangeness);
                 }
             }
         }
-        pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-        for (_, visit, shopper) in pairs {
-            let open = &self.open[visit];
-            if open.shoppers.len() < open.party as usize && !self.by_shopper.contains_key(&shopper) {
+        let pairs: Vec<(usize, ShopperId)> = assignment
+            .solve(config.strangest)
+            .iter()
+            .enumerate()
+            .filter_map(|(row, column)| Some((places[row].0, strangers[(*column)?].id)))
+            .collect();
+        for (visit, shopper) in pairs {
+            if now.seconds_since(self.open[visit].entered) >= config.match_after_s {
                 self.link(shopper, visit);
             }
         }
@@ -242,40 +289,72 @@ impl Visits {
 
     fn match_exits(&mut self, now: StoreTime, layout: &StoreLayout, floor: &FloorTracker) {
         let config = self.config;
-        let ready = |e: &mut PendingExit| now.seconds_since(e.passed.time) >= config.match_after_s;
-        let due: Vec<PendingExit> = self.exits.extract_if(.., ready).collect();
-        for PendingExit { passed } in due {
+        let ready = |e: &mut GatePassed| now.seconds_since(e.time) >= config.match_after_s;
+        let due: Vec<GatePassed> = self.exits.extract_if(.., ready).collect();
+        for passed in due {
             let found = match &passed.credential {
                 Some(credential) => self.open.iter().position(|v| v.credential.as_ref() == Some(credential)),
-                None => self.nearest_leaving(&passed, layout, floor),
+                None => match self.who_left(&passed, layout, floor) {
+                    Departure::Clear(visit) => Some(visit),
+                    // Somebody else stands at the gate too: in a moment one of them will still be there.
+                    Departure::Doubtful(_) if now.seconds_since(passed.time) < config.doubt_s => {
+                        self.exits.push(passed);
+                        continue;
+                    }
+                    Departure::Doubtful(visit) => Some(visit),
+                    Departure::Nobody => None,
+                },
             };
             if let Some(i) = found {
-                self.open[i].leaving.get_or_insert(passed.time);
+                let visit = &mut self.open[i];
+                visit.leaving.get_or_insert(passed.time);
+                visit.exited = true;
             }
         }
     }
 
-    /// The visit whose shopper passed out of this gate at that moment, by distance then; those whom the floor saw
-    /// leave there come first.
-    fn nearest_leaving(
-        &self,
-        passed: &GatePassed,
-        layout: &StoreLayout,
-        floor: &FloorTracker,
-    ) -> Option<usize> {
+    /// Whose shopper passed out of this gate at that moment: near it then, and not seen in the store afterwards.
+    fn who_left(&self, passed: &GatePassed, layout: &StoreLayout, floor: &FloorTracker) -> Departure {
         let segment = layout.gates[passed.gate.0].segment;
-        let mut best: Option<(f64, usize)> = None;
-        for (i, visit) in self.open.iter().enumerate().filter(|(_, v)| v.leaving.is_none()) {
+        let mut found: Vec<(f64, usize)> = Vec::new();
+        for (i, visit) in self.open.iter().enumerate().filter(|(_, v)| !v.exited) {
             for shopper in &visit.shoppers {
                 let Some(position) = floor.position(*shopper, passed.time) else { continue };
-                let bonus_m = if visit.gone.contains(shopper) { 1.0 } else { 0.0 };
                 let distance_m = segment.distance_m(position.at);
-                let cost_m = distance_m - bonus_m;
-                if distance_m <= self.config.gate_reach_m && best.is_none_or(|(b, _)| cost_m < b) {
-                    best = Some((cost_m, i));
+                if distance_m > self.config.gate_reach_m {
+                    continue;
                 }
+                let seen = floor.shopper(*shopper).map(|s| s.last_seen.seconds_since(passed.time));
+                let stayed_s = seen.unwrap_or(0.0).clamp(0.0, STAYED_MAX_S);
+                found.push((distance_m / AT_GATE_SD_M + STAYED_WEIGHT * stayed_s, i));
             }
         }
-        best.map(|(_, i)| i)
+        found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        match found[..] {
+            [] => Departure::Nobody,
+            [(best, visit), ref others @ ..]
+                if best <= CLEAR_COST && others.first().is_none_or(|o| o.0 > best + CLEAR_MARGIN) =>
+            {
+                Departure::Clear(visit)
+            }
+            [(_, visit), ..] => Departure::Doubtful(visit),
+        }
     }
 }
+
+/// Who an exit without a name belongs to: a visit, by its position among the open ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Departure {
+    Clear(usize),
+    Doubtful(usize),
+    Nobody,
+}
+
+/// Who is seen in the store for longer than this after an exit was not the one who left, seconds.
+const STAYED_MAX_S: f64 = 3.0;
+/// What a second of staying counts against having left, in standard deviations.
+const STAYED_WEIGHT: f64 = 2.0;
+/// An exit is clear when the best fit is this good, in standard deviations ...
+const CLEAR_COST: f64 = 3.0;
+/// ... and this much better than the next.
+const CLEAR_MARGIN: f64 = 2.0;

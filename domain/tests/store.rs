@@ -44,7 +44,8 @@ fn layout() -> Arc<StoreLayout> {
         name: "Test".into(),
         timezone: "UTC".into(),
         currency: Currency::new("EUR").unwrap(),
-        floor: Polygon::new(vec![point(0.0, 0.0), point(8.0, 0.0), point(8.0, 4.0), point(0.0, 4.0)]).unwrap(),
+        floor: Polygon::new(vec![point(0.0, 0.0), point(8.0, 0.0), point(8.0, 4.0), point(0.0, 4.0)])
+            .unwrap(),
         gates: vec![Gate {
             id: GateId::new("door").unwrap(),
             kind: GateKind::Both,

@@ -82,6 +82,9 @@ struct ReplayArgs {
     /// Where to write what it took and, with expected.json, how right it was (JSON).
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Where to write what was believed on the way: who was where, who took what (lines of JSON, for plots).
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// Show no progress.
     #[arg(long)]
     quiet: bool,
@@ -167,7 +170,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 fn run_replay(args: &ReplayArgs) -> anyhow::Result<()> {
-    let replayed = replay::replay(&args.recording, !args.quiet)?;
+    let replayed = replay::replay(&args.recording, !args.quiet, args.trace.as_deref())?;
     for missing in &replayed.report.missing {
         tracing::warn!("{}: {missing}", args.recording.display());
     }

@@ -6,16 +6,19 @@
 use linefree_bus::payload;
 use linefree_domain::attribution::Candidate;
 use linefree_domain::cart::{Line, Receipt};
-use linefree_domain::floor::{PeopleObservation, Person};
+use linefree_domain::floor::{PeopleObservation, Person, Shopper};
 use linefree_domain::ids::{Credential, TrackId, VisitId};
 use linefree_domain::layout::StoreLayout;
 use linefree_domain::shelf::{PlateChange, ShelfEvent};
+use linefree_domain::store::Store;
 use linefree_domain::time::StoreTime;
 use linefree_domain::visit::{GatePassed, Visit};
 use nalgebra::{Matrix2, Point2, Point3};
 
 /// A hand whose uncertainty was not said, metres.
 const HAND_SD_M: f64 = 0.08;
+/// 95 % of a two-dimensional Gaussian lies within this many standard deviations.
+const RADIUS_SDS: f64 = 2.447_7;
 /// Most people in one message: more is a mistake or an attack.
 const PEOPLE_MAX: usize = 1_000;
 
@@ -153,6 +156,23 @@ pub fn gate_in(
         credential,
         party: message.party.clamp(1, 100),
     })
+}
+
+/// Where everyone is, as the bus carries it.
+#[must_use]
+pub fn positions_out(store: &Store) -> Vec<payload::ShopperPosition> {
+    let position = |s: &Shopper| {
+        // The larger axis of the covariance ellipse, as a circle for the map.
+        let half_trace = s.cov_m2.trace() / 2.0;
+        let largest = half_trace + (half_trace.powi(2) - s.cov_m2.determinant()).max(0.0).sqrt();
+        payload::ShopperPosition {
+            shopper: s.id.0,
+            visit: store.visit_of(s.id).map(ToString::to_string),
+            at: [s.at.x, s.at.y],
+            radius_m: RADIUS_SDS * largest.max(0.0).sqrt(),
+        }
+    };
+    store.floor().shoppers().map(position).collect()
 }
 
 /// A visit's beginning as the bus carries it.

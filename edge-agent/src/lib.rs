@@ -10,6 +10,7 @@
 //! | [`roles`] | camera, shelf, gate and floor as bus participants |
 //! | [`mot`] | detection and tracking on MOT text files, to be scored by anyone's tools |
 //! | [`convert`] | the core's types to and from what travels on the bus |
+//! | [`trace`] | what a replay believed on the way, as lines of JSON |
 //! | [`paths`] | where set-up has put libraries and models |
 
 pub mod cli;
@@ -20,4 +21,5 @@ pub mod paths;
 pub mod replay;
 pub mod report;
 pub mod roles;
+pub mod trace;
 pub mod vision;

@@ -26,7 +26,8 @@ use linefree_recording::{
 
 use crate::paths;
 use crate::report::{LineScore, ReplayReport, Stages};
-use crate::vision::{Vision, person_detector};
+use crate::trace::Trace;
+use crate::vision::{Vision, person_detector, threshold};
 
 /// How late a line of people.jsonl may be, seconds: cameras interleave there and have their own clocks.
 const PEOPLE_LATE_S: f64 = 3.0;
@@ -46,9 +47,11 @@ pub struct Replayed {
 
 /// Replays a recording.
 ///
+/// `trace` names a file for what was believed on the way ([`Trace`]).
+///
 /// # Errors
 /// Mistakes in the recording, each by file, line and field; a missing model or library; a video that is not there.
-pub fn replay(dir: &Path, progress: bool) -> anyhow::Result<Replayed> {
+pub fn replay(dir: &Path, progress: bool, trace: Option<&Path>) -> anyhow::Result<Replayed> {
     let began = Instant::now();
     let recording = Recording::open(dir).with_context(|| format!("open the recording {}", dir.display()))?;
     let layout = std::sync::Arc::new(recording.store.layout.clone());
@@ -62,8 +65,12 @@ pub fn replay(dir: &Path, progress: bool) -> anyhow::Result<Replayed> {
         layout: &layout,
         receipts: Vec::new(),
         tag: 0,
+        trace: trace.map(Trace::create).transpose()?,
     };
     let (stages, frames, faults) = merge.run(&recording, &bar(&recording, progress))?;
+    if let Some(trace) = &mut merge.trace {
+        trace.flush()?;
+    }
     let receipts = receipts_of(&merge.receipts, &layout);
     let expected = recording.expected()?;
     let elapsed_s = began.elapsed().as_secs_f64();
@@ -114,6 +121,7 @@ struct Merge<'a> {
     layout: &'a StoreLayout,
     receipts: Vec<Receipt>,
     tag: u64,
+    trace: Option<Trace>,
 }
 
 /// One camera's observations as they come out of its thread.
@@ -238,14 +246,17 @@ impl Merge<'_> {
             let watermark = [shelves, lines, frames, Some(next)].into_iter().flatten().min();
             if let Some(watermark) = watermark {
                 let decisions = self.store.advance(watermark);
-                self.keep(decisions);
+                self.keep(decisions)?;
+                if let Some(trace) = &mut self.trace {
+                    trace.shoppers(watermark, &self.store)?;
+                }
             }
             bar.set_position(next.seconds_since(start).max(0.0) as u64);
         }
         let decisions = self.store.advance(recording.manifest.end());
-        self.keep(decisions);
+        self.keep(decisions)?;
         let decisions = self.store.finish();
-        self.keep(decisions);
+        self.keep(decisions)?;
         Ok(())
     }
 
@@ -256,13 +267,16 @@ impl Merge<'_> {
         }
     }
 
-    fn keep(&mut self, decisions: Vec<Decision>) {
+    fn keep(&mut self, decisions: Vec<Decision>) -> anyhow::Result<()> {
         for decision in decisions {
-            tracing::debug!(?decision);
+            if let Some(trace) = &mut self.trace {
+                trace.decision(&decision, self.layout)?;
+            }
             if let Decision::VisitClosed(receipt) = decision {
                 self.receipts.push(receipt);
             }
         }
+        Ok(())
     }
 
     fn counters(&self) -> std::collections::BTreeMap<&'static str, u64> {
@@ -294,7 +308,8 @@ fn vision_of(
     })?;
     let frame_px = camera.info().size_px.unwrap_or(recording.store.layout.cameras[file.camera.0].size_px);
     let detector = person_detector(runtime, registry, &recording.store.live.detector, frame_px, 1)?;
-    Ok(Vision::new(camera, file.camera, detector))
+    let threshold = threshold(registry, &recording.store.live.detector)?;
+    Ok(Vision::new(camera, file.camera, detector, threshold))
 }
 
 /// A gate line as the core takes it.
@@ -336,7 +351,7 @@ impl BoxTracker {
             let tracker =
                 self.trackers.entry(camera).or_insert_with(|| Tracker::new(TrackerConfig::default()));
             let tracks = tracker.handle_frame(line.time, &boxes);
-            people.extend(tracks.iter().filter_map(|t| person_from_box(view, t.bbox, t.score, Some(t.id))));
+            people.extend(tracks.iter().filter_map(|t| person_from_box(view, t.seen, t.score, Some(t.id))));
         }
         PeopleObservation { camera, time: line.time, people }
     }

@@ -11,19 +11,32 @@ use linefree_domain::geometry::PixelBox;
 use linefree_domain::ids::CameraIndex;
 use linefree_domain::layout::StoreLayout;
 use linefree_domain::time::StoreTime;
-use linefree_domain::tracking::{Track, Tracker, TrackerConfig};
+use linefree_domain::tracking::{Appearance, Track, Tracker, TrackerConfig};
 use linefree_hardware::camera::Camera;
 use linefree_hardware::fault::Fault;
 use linefree_models::{
-    ColourOrder, DetectorOptions, FrameView, InputSize, PersonDetector, Registry, Runtime,
+    ColourOrder, DetectorOptions, FrameView, InputSize, PersonDetector, Registry, Runtime, appearance_of,
 };
 use linefree_recording::DetectorConfig;
 
 use crate::report::{Stage, Stages};
 
 /// The tracker's second association stage lives on uncertain detections, so the detector hands over more than it
-/// would show to people.
-const SCORE_MIN: f32 = 0.15;
+/// would show to people: everything from this share of its own threshold on.
+const WEAK_SHARE: f64 = 0.5;
+/// A new track needs this much more than the threshold.
+const BIRTH_MARGIN: f64 = 0.05;
+
+/// A tracker for the scores of one model. What a score means differs between models; their manifest's threshold is the
+/// point at which each is about as precise as it is complete.
+fn tracker_config(threshold: f64) -> TrackerConfig {
+    TrackerConfig {
+        strong_score: threshold,
+        weak_score: WEAK_SHARE * threshold,
+        birth_score: threshold + BIRTH_MARGIN,
+        ..TrackerConfig::default()
+    }
+}
 
 /// Loads the person model that a store asks for, sized for frames of this shape.
 ///
@@ -40,11 +53,20 @@ pub fn person_detector(
         Some([width_px, height_px]) => InputSize::Exact { width_px, height_px },
         None => InputSize::ShapedAs { frame_width_px: frame_px[0], frame_height_px: frame_px[1] },
     };
-    let score_min = Some(wanted.score_min.map_or(SCORE_MIN, |s| s as f32));
+    let score_min = Some((WEAK_SHARE * threshold(registry, wanted)?) as f32);
     let options = DetectorOptions { threads, input, score_min };
     registry
         .person_detector(runtime, &wanted.model, &options)
         .with_context(|| format!("load the person model {:?}", wanted.model))
+}
+
+/// The score from which on a detection is believed: the store's, else the model's own.
+///
+/// # Errors
+/// When the model is unknown.
+pub fn threshold(registry: &Registry, wanted: &DetectorConfig) -> anyhow::Result<f64> {
+    let model = registry.manifest().model(&wanted.model)?;
+    Ok(wanted.score_min.unwrap_or(f64::from(model.score_min)))
 }
 
 /// One camera's way from frames to people.
@@ -53,19 +75,26 @@ pub struct Vision {
     index: CameraIndex,
     detector: PersonDetector,
     tracker: Tracker,
+    looks: Vec<Option<Appearance>>,
     stages: Stages,
     frames: u64,
 }
 
 impl Vision {
-    /// Puts a camera and a detector together.
+    /// Puts a camera and a detector together; detections from `threshold` on are believed.
     #[must_use]
-    pub fn new(camera: Box<dyn Camera>, index: CameraIndex, detector: PersonDetector) -> Self {
+    pub fn new(
+        camera: Box<dyn Camera>,
+        index: CameraIndex,
+        detector: PersonDetector,
+        threshold: f64,
+    ) -> Self {
         Self {
             camera,
             index,
             detector,
-            tracker: Tracker::new(TrackerConfig::default()),
+            tracker: Tracker::new(tracker_config(threshold)),
+            looks: Vec::new(),
             stages: Stages::default(),
             frames: 0,
         }
@@ -98,7 +127,9 @@ impl Vision {
         let frame_px = [frame.width_px, frame.height_px];
         let detections = detector.detect(&view)?;
         let tracking = Instant::now();
-        let tracks = tracker.handle_frame(time, detections);
+        self.looks.clear();
+        self.looks.extend(detections.iter().map(|d| appearance_of(&view, &d.bbox)));
+        let tracks = tracker.handle_looks(time, detections, &self.looks);
         let people = people_of(tracks, camera_layout, frame_px);
         stages.add(Stage::Track, tracking.elapsed());
         let spent = detector.timings();
@@ -139,7 +170,7 @@ fn people_of(tracks: &[Track], camera: &linefree_domain::layout::Camera, frame_p
     tracks
         .iter()
         .filter_map(|track| {
-            let b = track.bbox;
+            let b = track.seen;
             let scaled = PixelBox { x: b.x * sx, y: b.y * sy, w: b.w * sx, h: b.h * sy };
             person_from_box(camera, scaled, track.score, Some(track.id))
         })

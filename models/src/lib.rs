@@ -25,6 +25,7 @@
 //! names what was expected, what was found, and the remedy ([`ModelError`]). Nothing here keeps a frame: the input
 //! tensor is overwritten by the next one.
 
+mod appearance;
 mod detector;
 mod error;
 mod frame;
@@ -37,6 +38,7 @@ mod runtime;
 mod signature;
 mod suppression;
 
+pub use appearance::appearance_of;
 pub use detector::{DetectorOptions, InputSize, PersonDetector, StageTimings};
 pub use error::{ModelError, Result};
 pub use frame::{FrameView, MAX_SIDE_PX};

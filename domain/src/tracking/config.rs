@@ -29,6 +29,8 @@ pub struct TrackerConfig {
     pub least_overlap: f64,
     /// Pairs whose overlap times the overlap of their heights (Hybrid-SORT) is less are left alone.
     pub least_likeness: f64,
+    /// How much looks decide against place where both are known, 0 to 1.
+    pub looks_share: f64,
 }
 
 impl Default for TrackerConfig {
@@ -46,6 +48,7 @@ impl Default for TrackerConfig {
             grow: 0.2,
             least_overlap: 0.1,
             least_likeness: 0.1,
+            looks_share: 0.5,
         }
     }
 }

@@ -1,4 +1,5 @@
 //! One camera's detections into tracks.
+mod appearance;
 mod assignment;
 mod config;
 mod delayed;
@@ -8,6 +9,7 @@ mod tracker;
 use crate::geometry::PixelBox;
 use crate::ids::TrackId;
 
+pub use appearance::{Appearance, BINS, CHANNELS, PARTS};
 pub use assignment::Assignment;
 pub use config::TrackerConfig;
 pub use delayed::DelayedTracker;

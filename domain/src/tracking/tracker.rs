@@ -7,7 +7,7 @@ use crate::time::StoreTime;
 use super::assignment::Assignment;
 use super::config::TrackerConfig;
 use super::motion::BoxFilter;
-use super::{Detection, Track};
+use super::{Appearance, Detection, Track};
 
 /// What a tracker has met so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,6 +24,15 @@ pub struct TrackerCounters {
     pub tracks_begun: u64,
 }
 
+/// A detection with what it looks like, where that is known.
+#[derive(Debug, Clone, Copy)]
+struct Sighting {
+    detection: Detection,
+    appearance: Option<Appearance>,
+    /// Does no other detection cover a good part of it?
+    clear: bool,
+}
+
 /// Somebody followed, confirmed or on trial.
 #[derive(Debug, Clone)]
 pub(super) struct Followed {
@@ -37,6 +46,9 @@ pub(super) struct Followed {
     pub(super) hits: u32,
     pub(super) score: f64,
     pub(super) confirmed: bool,
+    appearance: Option<Appearance>,
+    /// How often the appearance was learned.
+    looks: u32,
 }
 
 /// Follows people through one camera's frames. Deterministic; never reads a clock.
@@ -48,8 +60,8 @@ pub struct Tracker {
     last_frame: Option<StoreTime>,
     counters: TrackerCounters,
     assignment: Assignment,
-    strong: Vec<Detection>,
-    weak: Vec<Detection>,
+    strong: Vec<Sighting>,
+    weak: Vec<Sighting>,
     rows: Vec<usize>,
     taken: Vec<bool>,
     tracks: Vec<Track>,
@@ -89,6 +101,17 @@ impl Tracker {
     ///
     /// Times must rise; a frame that is not later than the one before is ignored and counted.
     pub fn handle_frame(&mut self, time: StoreTime, detections: &[Detection]) -> &[Track] {
+        self.handle_looks(time, detections, &[])
+    }
+
+    /// The same with what each detection looks like: people who pass each other in different clothes keep their
+    /// tracks. `appearances` go with the detections by position; the list may be shorter.
+    pub fn handle_looks(
+        &mut self,
+        time: StoreTime,
+        detections: &[Detection],
+        appearances: &[Option<Appearance>],
+    ) -> &[Track] {
         self.tracks.clear();
         let dt = match self.last_frame {
             Some(last) if time <= last => {
@@ -100,7 +123,7 @@ impl Tracker {
         };
         self.last_frame = Some(time);
         self.counters.frames += 1;
-        self.sort_detections(detections);
+        self.sort_detections(detections, appearances);
         self.forget(time);
         let noise = self.config.noise;
         for f in &mut self.followed {
@@ -114,17 +137,22 @@ impl Tracker {
         &self.tracks
     }
 
-    fn sort_detections(&mut self, detections: &[Detection]) {
+    fn sort_detections(&mut self, detections: &[Detection], appearances: &[Option<Appearance>]) {
         self.counters.detections += detections.len() as u64;
         self.strong.clear();
         self.weak.clear();
-        for d in detections {
+        for (i, d) in detections.iter().enumerate() {
+            let sighting = |d: &Detection| {
+                let covered = |o: &Detection| o.bbox.overlap_px2(&d.bbox) > COVERED * d.bbox.area_px2();
+                let clear = !detections.iter().enumerate().any(|(j, o)| j != i && covered(o));
+                Sighting { detection: *d, appearance: appearances.get(i).copied().flatten(), clear }
+            };
             if !d.bbox.is_valid() || !d.score.is_finite() || d.bbox.area_px2() > 1e12 {
                 self.counters.bad_detections += 1;
             } else if d.score >= self.config.strong_score {
-                self.strong.push(*d);
+                self.strong.push(sighting(d));
             } else if d.score >= self.config.weak_score {
-                self.weak.push(*d);
+                self.weak.push(sighting(d));
             }
         }
     }
@@ -152,7 +180,7 @@ impl Tracker {
         self.match_up(time, &mut weak, |f| f.confirmed && f.frames_unseen <= recent);
         self.match_up(time, &mut strong, |f| !f.confirmed);
         for d in &strong {
-            if d.score >= self.config.birth_score {
+            if d.detection.score >= self.config.birth_score {
                 self.begin(time, d);
             }
         }
@@ -163,7 +191,7 @@ impl Tracker {
     fn match_up(
         &mut self,
         time: StoreTime,
-        detections: &mut Vec<Detection>,
+        detections: &mut Vec<Sighting>,
         wanted: impl Fn(&Followed) -> bool,
     ) {
         self.rows.clear();
@@ -188,7 +216,7 @@ impl Tracker {
         self.take_pairs(time, detections, limit);
     }
 
-    fn take_pairs(&mut self, time: StoreTime, detections: &mut Vec<Detection>, limit: f64) {
+    fn take_pairs(&mut self, time: StoreTime, detections: &mut Vec<Sighting>, limit: f64) {
         self.taken.clear();
         self.taken.resize(detections.len(), false);
         let pairs = self.assignment.solve(limit);
@@ -204,7 +232,8 @@ impl Tracker {
         });
     }
 
-    fn begin(&mut self, time: StoreTime, d: &Detection) {
+    fn begin(&mut self, time: StoreTime, sighting: &Sighting) {
+        let d = &sighting.detection;
         let filter = BoxFilter::new(&d.bbox, &self.config.noise);
         self.followed.push(Followed {
             id: TrackId(self.next_id),
@@ -216,6 +245,8 @@ impl Tracker {
             hits: 1,
             score: d.score,
             confirmed: self.config.confirm_hits <= 1,
+            appearance: sighting.appearance.filter(|_| sighting.clear),
+            looks: 1,
         });
         self.next_id = self.next_id.wrapping_add(1);
         self.counters.tracks_begun += 1;
@@ -229,7 +260,10 @@ impl Followed {
     }
 
     /// One minus the overlap of the grown boxes, modulated by how well they agree in height.
-    fn unlikeness(&self, d: &Detection, config: &TrackerConfig) -> Option<f64> {
+    ///
+    /// Where both looks are known, they decide by [`TrackerConfig::looks_share`].
+    fn unlikeness(&self, sighting: &Sighting, config: &TrackerConfig) -> Option<f64> {
+        let d = &sighting.detection;
         let here = self.filter.bbox();
         let overlap = grown(&here, config.grow).iou(&grown(&d.bbox, config.grow));
         if overlap < config.least_overlap || self.filter.distance2(&d.bbox, &config.noise) > config.gate_d2 {
@@ -238,10 +272,29 @@ impl Followed {
         let (end, seen_end) = (here.y + here.h, d.bbox.y + d.bbox.h);
         let shared = end.min(seen_end) - here.y.max(d.bbox.y);
         let spanned = end.max(seen_end) - here.y.min(d.bbox.y);
-        Some(1.0 - overlap * (shared / spanned).max(0.0))
+        let place = 1.0 - overlap * (shared / spanned).max(0.0);
+        Some(match (&self.appearance, &sighting.appearance) {
+            (Some(known), Some(seen)) if self.looks >= LOOKS_MIN => {
+                let looks = (known.distance(seen) / STRANGE).min(1.0);
+                (1.0 - config.looks_share) * place + config.looks_share * looks
+            }
+            _ => place,
+        })
     }
 
-    fn see(&mut self, time: StoreTime, d: &Detection, config: &TrackerConfig) {
+    fn learn_look(&mut self, sighting: &Sighting) {
+        let Some(seen) = sighting.appearance.filter(|_| sighting.clear) else { return };
+        match &mut self.appearance {
+            // The first looks count alike, later ones fade.
+            Some(known) => known.learn(&seen, LEARNING.max(1.0 / (self.looks as f32 + 1.0))),
+            None => self.appearance = Some(seen),
+        }
+        self.looks = self.looks.saturating_add(1);
+    }
+
+    fn see(&mut self, time: StoreTime, sighting: &Sighting, config: &TrackerConfig) {
+        let d = &sighting.detection;
+        self.learn_look(sighting);
         let noise = &config.noise;
         if self.frames_unseen > 1 {
             // Observation-centric re-update (OC-SORT, Cao et al., CVPR 2023): walk the gap again along the straight
@@ -267,6 +320,15 @@ impl Followed {
         self.confirmed = self.confirmed || self.hits >= config.confirm_hits;
     }
 }
+
+/// A box is covered when another takes up more than this share of it: its colours are then another's too.
+const COVERED: f64 = 0.15;
+/// Looks that make an appearance worth comparing.
+const LOOKS_MIN: u32 = 4;
+/// Distance of two appearances that nobody takes for one person.
+const STRANGE: f64 = 0.45;
+/// Share of the way that a known appearance moves towards what is seen now.
+const LEARNING: f32 = 0.1;
 
 /// The box between two others: `a` at 0, `b` at 1.
 pub(super) fn blend(a: &PixelBox, b: &PixelBox, u: f64) -> PixelBox {

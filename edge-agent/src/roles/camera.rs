@@ -24,7 +24,7 @@ use super::{Role, Site};
 use crate::convert;
 use crate::paths;
 use crate::report::Stages;
-use crate::vision::{Vision, person_detector};
+use crate::vision::{Vision, person_detector, threshold};
 
 /// Status counters are told this often, frames.
 const STATUS_EVERY: u64 = 20;
@@ -59,7 +59,8 @@ pub(super) async fn run(site: Site) -> anyhow::Result<()> {
             open(&assignment.source, FOLDER_RATE_HZ).with_context(|| format!("open camera {}", layout.id))?;
         let frame_px = camera.info().size_px.unwrap_or(layout.size_px);
         let detector = person_detector(&runtime, &registry, &site.store.live.detector, frame_px, 1)?;
-        let vision = Vision::new(camera, assignment.camera, detector);
+        let threshold = threshold(&registry, &site.store.live.detector)?;
+        let vision = Vision::new(camera, assignment.camera, detector, threshold);
         let replayed = site.recording.is_some();
         let wanted = if replayed { vec![progress_subscription()] } else { Vec::new() };
         let (device, inbox) = Device::connect(&site, layout.id.to_string(), Role::Camera, &wanted)?;

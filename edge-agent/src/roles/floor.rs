@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use linefree_bus::client::{Inbox, Incoming, Outgoing};
 use linefree_bus::gap::{GapTracker, MarkVerdict, Verdict};
-use linefree_bus::payload::{
-    CartChanged, Event, EventBody, ItemAttributed, ShopperPosition, Shoppers, Watermark,
-};
+use linefree_bus::payload::{CartChanged, Event, EventBody, ItemAttributed, Shoppers, Watermark};
 use linefree_bus::sequenced::EventPublisher;
 use linefree_bus::topic::{Subscription, TopicKind};
 use linefree_bus::watermark::MinWatermark;
@@ -34,8 +32,6 @@ const TICK: Duration = Duration::from_millis(200);
 /// Status counters are told this often.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 const LAST_ACK: Duration = Duration::from_secs(60);
-/// 95 % of a two-dimensional Gaussian lies within this many standard deviations.
-const RADIUS_SDS: f64 = 2.447_7;
 /// Explanations of shelf events that may still refer to their event.
 const TAGS_KEPT: usize = 10_000;
 
@@ -59,6 +55,7 @@ pub(super) async fn run(site: Site) -> anyhow::Result<()> {
         tag: 0,
         began: Instant::now(),
         mapped: None,
+        latest_us: i64::MIN,
         counters: BTreeMap::new(),
         layout,
         device,
@@ -92,6 +89,8 @@ struct FloorRole {
     tag: u64,
     began: Instant,
     mapped: Option<StoreTime>,
+    /// The latest that any source has spoken of.
+    latest_us: i64,
     counters: BTreeMap<String, u64>,
 }
 
@@ -119,6 +118,9 @@ impl FloorRole {
         }
         let decisions = self.store.finish();
         self.publish(decisions).await?;
+        // Replayed sources stay until they know that the floor has gone past their end.
+        let mark = Watermark::unnumbered(self.device.source.as_str(), self.latest_us, true);
+        self.device.client.publish_when_room(Outgoing::Progress(mark)).await?;
         if let Err(error) = self.publisher.wait_acked(LAST_ACK).await {
             tracing::warn!("{error}; the journal keeps them for the next start");
         }
@@ -220,6 +222,7 @@ impl FloorRole {
 
     fn take_mark(&mut self, mark: &Watermark) {
         let now_us = self.now_us();
+        self.latest_us = self.latest_us.max(mark.time_us);
         match self.tracker.on_watermark(mark, now_us) {
             MarkVerdict::Complete => self.watermarks.observe(mark, now_us),
             MarkVerdict::Missing { resend } => {
@@ -257,22 +260,7 @@ impl FloorRole {
     }
 
     fn tell_map(&self, time: StoreTime) {
-        let shoppers = self
-            .store
-            .floor()
-            .shoppers()
-            .map(|s| {
-                // The larger axis of the covariance ellipse, as a circle for the map.
-                let half_trace = s.cov_m2.trace() / 2.0;
-                let largest = half_trace + (half_trace.powi(2) - s.cov_m2.determinant()).max(0.0).sqrt();
-                ShopperPosition {
-                    shopper: s.id.0,
-                    visit: self.store.visit_of(s.id).map(ToString::to_string),
-                    at: [s.at.x, s.at.y],
-                    radius_m: RADIUS_SDS * largest.max(0.0).sqrt(),
-                }
-            })
-            .collect();
+        let shoppers = convert::positions_out(&self.store);
         let shoppers = Shoppers { time_us: time.micros, shoppers };
         // For maps only: the newest replaces what could not be sent.
         let _ =
