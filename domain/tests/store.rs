@@ -1,5 +1,7 @@
 //! The composed store on small scenes with known answers: people walk, plates change, receipts follow.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use linefree_domain::cart::Receipt;

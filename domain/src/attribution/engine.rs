@@ -71,6 +71,8 @@ pub struct Attribution {
 
 /// Who did one action, with the log of their share.
 type Actor = (Option<ShopperId>, f64);
+/// Who did what, action by action.
+type Deeds = Vec<(Option<ShopperId>, Action)>;
 
 /// A product belongs nowhere more than this far down, so that a wrong planogram can be outvoted by weight.
 const TAKE_FLOOR: f64 = 1e-6;
@@ -109,7 +111,7 @@ impl Attribution {
         let mut actors = ActorCache { reach, shoppers: &shoppers, event, cache: BTreeMap::new() };
 
         let mut grown = Vec::new();
-        let mut explained: Vec<(Vec<(Option<ShopperId>, Action)>, f64)> = Vec::new();
+        let mut explained: Vec<(Deeds, f64)> = Vec::new();
         let best_content = contents.iter().map(|c| c.log_weight).fold(f64::NEG_INFINITY, f64::max);
         for hypothesis in &cluster.hypotheses {
             for content in &contents {
@@ -158,9 +160,9 @@ impl Attribution {
         event: &ShelfEvent,
         actors: &mut ActorCache<'_>,
         grown: &mut Vec<Hypothesis>,
-        explained: &mut Vec<(Vec<(Option<ShopperId>, Action)>, f64)>,
+        explained: &mut Vec<(Deeds, f64)>,
     ) {
-        let mut branches: Vec<(Hypothesis, Vec<(Option<ShopperId>, Action)>)> = vec![(
+        let mut branches: Vec<(Hypothesis, Deeds)> = vec![(
             Hypothesis {
                 holdings: hypothesis.holdings.clone(),
                 log_weight: hypothesis.log_weight + content.log_weight,
@@ -321,7 +323,7 @@ impl ActorCache<'_> {
     }
 }
 
-fn candidates(explained: &[(Vec<(Option<ShopperId>, Action)>, f64)]) -> Vec<Candidate> {
+fn candidates(explained: &[(Deeds, f64)]) -> Vec<Candidate> {
     let total = explained.iter().fold(f64::NEG_INFINITY, |sum, (_, log)| log_add(sum, *log));
     let mut odds: BTreeMap<(Option<ShopperId>, Option<ProductIndex>, i32), f64> = BTreeMap::new();
     for (actions, log) in explained {

@@ -166,7 +166,7 @@ impl Watch {
                 self.device.client.publish(message)?;
                 self.device.client.publish(mark)?;
             }
-            if self.vision.frames() % STATUS_EVERY == 0 {
+            if self.vision.frames().is_multiple_of(STATUS_EVERY) {
                 self.tell_status();
             }
         }
