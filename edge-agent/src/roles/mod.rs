@@ -65,10 +65,11 @@ pub struct RoleOptions {
     /// How fast a recording runs: a factor of real time, or `max`.
     #[arg(long, default_value = "1", value_name = "FACTOR|max")]
     pub pace: Pace,
-    /// The broker, mqtt://[user@]host[:port]; by default [bus] in store.toml, else the one that store-sync embeds.
+    /// The broker, as `mqtt://host:port`; by default the one of store.toml's bus table, else the one that store-sync
+    /// embeds.
     #[arg(long, value_name = "URL")]
     pub bus: Option<String>,
-    /// Where journals are kept; by default [server] data_dir in store.toml.
+    /// Where journals are kept; by default the `data_dir` of store.toml's server table.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Camera role: only these cameras.
