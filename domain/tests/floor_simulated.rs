@@ -11,7 +11,9 @@ mod floor_score;
 use std::time::Duration;
 
 use floor_score::{Moment, Score, score};
-use linefree_domain::floor::{FloorConfig, FloorEvent, FloorTracker, PeopleObservation, Person};
+use linefree_domain::floor::{
+    FloorConfig, FloorEvent, FloorTracker, MOST_CAMERAS, PeopleObservation, Person,
+};
 use linefree_domain::geometry::{Polygon, Segment, View};
 use linefree_domain::ids::{CameraId, CameraIndex, GateId, GateIndex, ShopperId, StoreId, TrackId};
 use linefree_domain::layout::{Camera, Gate, GateKind, StoreLayout};
@@ -493,7 +495,9 @@ proptest! {
                     ..person(*x, *y, 1)
                 })
                 .collect();
-            floor.handle_people(&PeopleObservation { camera: CameraIndex(*camera), time: at(*t), people });
+            let beyond = if *camera < CAMERAS.len() { 0 } else { MOST_CAMERAS };
+            let camera = CameraIndex(beyond + *camera);
+            floor.handle_people(&PeopleObservation { camera, time: at(*t), people });
             for s in floor.shoppers() {
                 let numbers = s.at.coords.iter().chain(s.velocity.iter()).chain(s.cov_m2.iter());
                 prop_assert!(numbers.copied().all(f64::is_finite));

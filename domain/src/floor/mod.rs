@@ -32,7 +32,7 @@ pub use config::FloorConfig;
 pub use history::{HandSighting, Position};
 pub use near::NearShopper;
 pub use project::person_from_box;
-pub use tracker::{FloorCounters, FloorTracker, MOST_BODIES, MOST_PEOPLE};
+pub use tracker::{FloorCounters, FloorTracker, MOST_BODIES, MOST_CAMERAS, MOST_PEOPLE};
 
 /// One person as one camera sees them at one moment, on the floor.
 #[derive(Debug, Clone, PartialEq)]

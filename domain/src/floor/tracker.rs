@@ -17,6 +17,8 @@ use crate::tracking::Assignment;
 
 /// The most people, trials included, that are followed at once; further ones are ignored and counted.
 pub const MOST_BODIES: usize = 4096;
+/// The most cameras; observations of further ones are dropped and counted.
+pub const MOST_CAMERAS: usize = 4096;
 /// The most people taken from one observation; further ones are ignored and counted.
 pub const MOST_PEOPLE: usize = 512;
 
@@ -60,7 +62,7 @@ impl Pace {
 pub struct FloorCounters {
     /// Observations handled.
     pub observations: u64,
-    /// Observations dropped: unknown camera.
+    /// Observations dropped: a camera beyond [`MOST_CAMERAS`].
     pub unknown_camera: u64,
     /// Observations dropped: too late behind the newest.
     pub late: u64,
@@ -142,16 +144,20 @@ impl FloorTracker {
     /// Takes what one camera sees at one moment.
     pub fn handle_people(&mut self, observation: &PeopleObservation) {
         let PeopleObservation { camera, time, .. } = *observation;
-        let Some(pace) = self.paces.get_mut(camera.0) else {
+        if camera.0 >= MOST_CAMERAS {
             self.counters.unknown_camera += 1;
             return;
-        };
+        }
         if self.now.is_some_and(|now| now.seconds_since(time) > self.config.late_tolerance_s) {
             self.counters.late += 1;
             return;
         }
         self.counters.observations += 1;
-        pace.note(time);
+        // A camera that store.toml does not have can still tell floor points.
+        if camera.0 >= self.paces.len() {
+            self.paces.resize_with(camera.0 + 1, Pace::default);
+        }
+        self.paces[camera.0].note(time);
         let now = self.now.map_or(time, |n| n.max(time));
         self.now = Some(now);
         let people = self.usable(observation);

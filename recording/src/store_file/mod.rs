@@ -4,7 +4,7 @@
 //! [`StoreLayout`] with every reference resolved. The tables of a live store (`bus`, `server`, `cloud`,
 //! `detector`, `policy`, `source`) are all optional and become a [`LiveConfig`] with every default filled in.
 //! A recording carries the same file. Nothing is guessed: an unknown key, a number out of range or a reference
-//! to something that is not there is a [`Mistake`](crate::Mistake), and all of them are reported at once.
+//! to something that is not there is a [`Mistake`], and all of them are reported at once.
 
 mod catalogue;
 mod layout;
