@@ -226,6 +226,7 @@ impl Store {
             self.now = Some(now);
             self.follow_floor();
             self.visits.advance(now, &self.layout, &self.floor);
+            self.floor.expect(self.visits.unmatched(now));
             self.close(Some(now));
         }
         self.now = Some(now);
@@ -238,7 +239,9 @@ impl Store {
                 self.follow_floor();
             }
             Input::Gate(passed) => {
+                let time = passed.time;
                 if let Some(visit) = self.visits.handle_gate(passed) {
+                    self.floor.expect(self.visits.unmatched(time));
                     self.decisions.push(Decision::VisitOpened(visit));
                 }
             }

@@ -39,7 +39,7 @@ impl Default for VisitConfig {
             match_until_s: 12.0,
             gate_reach_m: 2.5,
             walk_mps: 1.2,
-            strangest: 4.0,
+            strangest: 3.5,
             doubt_s: 4.0,
             grace_s: 3.0,
         }
@@ -146,6 +146,17 @@ impl Visits {
             return None;
         }
         Some(self.begin(passed.credential, passed.party, passed.time, Some(passed.gate)))
+    }
+
+    /// The entries that still look for a shopper.
+    #[must_use]
+    pub fn unmatched(&self, now: StoreTime) -> Vec<(GateIndex, StoreTime)> {
+        self.open
+            .iter()
+            .filter(|v| now.seconds_since(v.entered) <= self.config.match_until_s)
+            .filter(|v| v.shoppers.len() < v.party as usize)
+            .filter_map(|v| Some((v.gate?, v.entered)))
+            .collect()
     }
 
     /// Opens a visit for a shopper who was never seen entering.
@@ -281,7 +292,9 @@ impl Visits {
             .filter_map(|(row, column)| Some((places[row].0, strangers[(*column)?].id)))
             .collect();
         for (visit, shopper) in pairs {
-            if now.seconds_since(self.open[visit].entered) >= config.match_after_s {
+            // Both must have had the time to find a better partner.
+            let known = floor.shopper(shopper).map_or(now, |s| s.born);
+            if now.seconds_since(self.open[visit].entered.max(known)) >= config.match_after_s {
                 self.link(shopper, visit);
             }
         }

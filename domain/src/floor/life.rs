@@ -17,6 +17,10 @@ const HOUSEKEEPING_S: f64 = 0.1;
 const OVERLAP_S: f64 = 0.3;
 /// Price of a newcomer at a gate instead of a lost shopper, nats: only who is close by and only just lost is likelier.
 const NEWCOMER_AT_GATE: f64 = 3.0;
+/// An entry explains who is first seen at most this much later, seconds, and as far as one walks meanwhile.
+const EXPECTED_S: f64 = 6.0;
+/// Metres a second.
+const EXPECTED_PACE_M_S: f64 = 1.4;
 /// Sightings after which a trial may be a shopper who was out of sight.
 const RETURN_HITS: u32 = 3;
 /// Slower than this is standing, metres per second.
@@ -107,10 +111,25 @@ impl FloorTracker {
         if self.gate_near(body.born_at, GateKind::lets_in).is_some() {
             return body.hits >= c.birth_hits_at_gate;
         }
+        if self.is_expected(body) {
+            return body.hits >= c.birth_hits_elsewhere;
+        }
         let several = body.links.len() > 1;
         let needed_s = if several { c.birth_elsewhere_s / 2.0 } else { c.birth_elsewhere_s };
         let moved = (body.belief.at() - body.born_at).norm() > 0.3 || several;
         body.hits >= c.birth_hits_elsewhere && age >= needed_s && (moved || age >= c.birth_still_s)
+    }
+
+    /// Can this be somebody who passed a gate a moment ago and has not been seen there?
+    fn is_expected(&self, trial: &Body) -> bool {
+        self.expected.iter().any(|(gate, entered)| {
+            let since_s = trial.born.seconds_since(*entered);
+            let walked_m = EXPECTED_PACE_M_S * since_s.max(0.0);
+            (-1.0..=EXPECTED_S).contains(&since_s)
+                && self.exits.get(gate.0).is_some_and(|e| {
+                    e.segment.distance_m(trial.born_at) <= self.config.gate_reach_m + walked_m
+                })
+        })
     }
 
     /// The gate within whose reach a place lies, the nearest first.
@@ -145,7 +164,8 @@ impl FloorTracker {
         if d2 > self.config.gate_d2 {
             return None;
         }
-        let newcomer = if self.gate_near(trial.born_at, GateKind::lets_in).is_some() {
+        let at_gate = self.gate_near(trial.born_at, GateKind::lets_in).is_some();
+        let newcomer = if at_gate || self.is_expected(trial) {
             NEWCOMER_AT_GATE
         } else {
             // Nobody falls from the sky: whoever can be a lost shopper is one.

@@ -10,7 +10,7 @@ use super::life::Exit;
 use super::motion::{Walk, largest_eigenvalue};
 use super::{FloorConfig, FloorEvent, PeopleObservation, Person, Shopper};
 use crate::geometry::Polygon;
-use crate::ids::{CameraIndex, ShopperId};
+use crate::ids::{CameraIndex, GateIndex, ShopperId};
 use crate::layout::StoreLayout;
 use crate::time::StoreTime;
 use crate::tracking::Assignment;
@@ -106,6 +106,8 @@ pub struct FloorTracker {
     pub(super) housekept: Option<StoreTime>,
     pub(super) counters: FloorCounters,
     pub(super) assignment: Assignment,
+    /// Entries whose shopper has not been found yet.
+    pub(super) expected: Vec<(GateIndex, StoreTime)>,
 }
 
 impl FloorTracker {
@@ -138,6 +140,7 @@ impl FloorTracker {
             housekept: None,
             counters: FloorCounters::default(),
             assignment: Assignment::default(),
+            expected: Vec::new(),
         }
     }
 
@@ -165,6 +168,12 @@ impl FloorTracker {
         self.begin_trials(camera, time, &people, &taken);
         self.settle_trials(now);
         self.keep_house(now);
+    }
+
+    /// Tells which entries still look for their shopper: a newcomer near one is that shopper and not somebody who was
+    /// lost elsewhere. Replaces what was told before.
+    pub fn expect(&mut self, entries: Vec<(GateIndex, StoreTime)>) {
+        self.expected = entries;
     }
 
     /// Lets time pass.
