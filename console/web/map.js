@@ -93,6 +93,11 @@ export class FloorMap {
   /** What to call a visit. */
   name(visit, words) {
     this.names.set(visit, words);
+    for (const [key, known] of this.shoppers) if (known.visit === visit) this.label(key, known);
+  }
+
+  label(key, known) {
+    known.label.textContent = short(this.names.get(known.visit) || known.visit || `#${key}`, 14);
   }
 
   move(message) {
@@ -117,7 +122,8 @@ export class FloorMap {
       const [x, y] = shopper.at;
       known.node.style.transform = `translate(${x}px, ${-y}px)`;
       known.sure.setAttribute("r", Math.max(shopper.radius_m, this.unit * 1.25));
-      known.label.textContent = short((shopper.visit && this.names.get(shopper.visit)) || shopper.visit || `#${key}`, 14);
+      known.visit = shopper.visit;
+      this.label(key, known);
       known.path.push([x, y]);
       if (known.path.length > TRAIL_POINTS) known.path.shift();
       known.trail.setAttribute("points", points(known.path));
