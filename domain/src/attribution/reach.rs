@@ -6,6 +6,7 @@ use crate::floor::FloorTracker;
 use crate::ids::{PlateIndex, ShopperId};
 use crate::layout::StoreLayout;
 use crate::shelf::PlateChange;
+use crate::time::StoreTime;
 
 /// How people stand and reach, relative to the plate they handle.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,6 +21,8 @@ pub struct ReachConfig {
     pub odd_share: f64,
     /// Standard deviation of the body's position in an odd reach, metres.
     pub odd_sd_m: f64,
+    /// The hand is at the plate within this long after handling began, seconds; a shelf settles later.
+    pub handling_s: f64,
     /// Seconds of standing there that count as one independent look.
     pub look_s: f64,
     /// Most independent looks one event can give.
@@ -40,6 +43,7 @@ impl Default for ReachConfig {
             sideways_sd_m: 0.30,
             odd_share: 0.05,
             odd_sd_m: 0.9,
+            handling_s: 2.0,
             look_s: 1.0,
             looks_max: 2.5,
             hand_sd_m: 0.12,
@@ -98,13 +102,10 @@ impl<'a> Reach<'a> {
     /// [`ReachConfig::looks_max`] independent looks: consecutive positions share their error.
     #[must_use]
     pub fn log_likelihood(&self, shopper: ShopperId, changes: &[PlateChange]) -> f64 {
-        let (Some(front), Some(start), Some(end)) = (
-            self.front(changes.iter().map(|c| c.plate)),
-            changes.iter().map(|c| c.start).min(),
-            changes.iter().map(|c| c.end).max(),
-        ) else {
+        let Some(front) = self.front(changes.iter().map(|c| c.plate)) else {
             return f64::NEG_INFINITY;
         };
+        let (start, end) = self.interval(changes);
         let path = self.floor.path(shopper, start, end);
         let mut positions: Vec<(Point2<f64>, Matrix2<f64>)> =
             path.into_iter().map(|(_, p)| (p.at, p.cov_m2)).collect();
@@ -124,12 +125,18 @@ impl<'a> Reach<'a> {
     /// Log-likelihood for somebody whom no camera sees.
     #[must_use]
     pub fn nobody(&self, changes: &[PlateChange]) -> f64 {
-        let start = changes.iter().map(|c| c.start).min().unwrap_or_default();
-        let end = changes.iter().map(|c| c.end).max().unwrap_or_default();
+        let (start, end) = self.interval(changes);
         let variance = self.config.odd_sd_m.powi(2);
         let odd = self.config.odd_share / (std::f64::consts::TAU * variance)
             * (-self.config.unseen_at_m.powi(2) / (2.0 * variance)).exp();
         odd.ln() * self.looks(end.seconds_since(start))
+    }
+
+    /// When hands were at these plates.
+    fn interval(&self, changes: &[PlateChange]) -> (StoreTime, StoreTime) {
+        let start = changes.iter().map(|c| c.start).min().unwrap_or_default();
+        let end = changes.iter().map(|c| c.end.min(c.start.plus_s(self.config.handling_s))).max();
+        (start, end.unwrap_or(start))
     }
 
     fn looks(&self, duration_s: f64) -> f64 {
@@ -178,13 +185,7 @@ impl<'a> Reach<'a> {
         mixed.max(1e-30).ln()
     }
 
-    fn hands(
-        &self,
-        shopper: ShopperId,
-        front: &Front,
-        start: crate::time::StoreTime,
-        end: crate::time::StoreTime,
-    ) -> f64 {
+    fn hands(&self, shopper: ShopperId, front: &Front, start: StoreTime, end: StoreTime) -> f64 {
         let along = Vector2::new(-front.facing.y, front.facing.x);
         let outside_m = |at: Point3<f64>| {
             let off = at.xy() - front.centre;
