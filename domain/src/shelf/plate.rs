@@ -52,7 +52,7 @@ impl Default for PlateConfig {
             drift_s: 20.0,
             repeat_sd_g: 1.0,
             change_min_g: 5.0,
-            level_se_share: 0.01,
+            level_se_share: 0.006,
             lead_s: 1.0,
         }
     }
