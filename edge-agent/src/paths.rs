@@ -6,19 +6,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use linefree_models::{Registry, Runtime};
+use linefree_models::{Home, Registry, Runtime};
 
-/// The folder that set-up fills.
+/// What set-up has put on this machine.
 #[must_use]
-pub fn home() -> PathBuf {
-    if let Some(home) = std::env::var_os("LINEFREE_HOME") {
-        return PathBuf::from(home);
-    }
-    let here = std::env::current_dir().unwrap_or_default();
-    here.ancestors()
-        .map(|dir| dir.join(".linefree"))
-        .find(|dir| dir.is_dir())
-        .unwrap_or_else(|| PathBuf::from("/var/lib/linefree"))
+pub fn home() -> Home {
+    let home = Home::find(&std::env::current_dir().unwrap_or_default());
+    let chosen = std::env::var_os("LINEFREE_HOME").is_some_and(|v| !v.is_empty());
+    if chosen || home.path().is_dir() { home } else { Home::at(Path::new("/var/lib/linefree")) }
 }
 
 /// The model registry of this program, with its models in the home folder.
@@ -26,7 +21,7 @@ pub fn home() -> PathBuf {
 /// # Errors
 /// When the built-in manifest is wrong.
 pub fn registry() -> anyhow::Result<Registry> {
-    Ok(Registry::built_in(&home().join("models"))?)
+    Ok(Registry::built_in(&home().models_dir())?)
 }
 
 /// ONNX Runtime from the home folder, or from `ORT_DYLIB_PATH` where that is set.
@@ -34,8 +29,7 @@ pub fn registry() -> anyhow::Result<Registry> {
 /// # Errors
 /// When the library is missing or unusable, with the remedy.
 pub fn runtime() -> anyhow::Result<Runtime> {
-    let path = std::env::var_os("ORT_DYLIB_PATH")
-        .map_or_else(|| home().join("lib").join("libonnxruntime.so"), PathBuf::from);
+    let path = std::env::var_os("ORT_DYLIB_PATH").map_or_else(|| home().library(), PathBuf::from);
     Runtime::load(&path).context("load ONNX Runtime; `cargo xtask setup` installs it")
 }
 

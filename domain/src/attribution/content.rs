@@ -21,8 +21,6 @@ pub(super) struct Content {
     pub actions: Vec<(Action, Range<usize>)>,
     /// Log of weight likelihood times structural prior; where things lie is not in it.
     pub log_weight: f64,
-    /// The weight changed but no product explains it.
-    pub foreign: bool,
 }
 
 /// Priors on the structure of an event.
@@ -186,18 +184,13 @@ impl Catalogue {
             Content {
                 actions: Vec::new(),
                 log_weight: (PRIORS.nothing * gaussian(delta_g, variance + 9.0)).max(1e-60).ln(),
-                foreign: false,
             },
-            Content {
-                actions: Vec::new(),
-                log_weight: (PRIORS.foreign / FOREIGN_RANGE_G).ln(),
-                foreign: true,
-            },
+            Content { actions: Vec::new(), log_weight: (PRIORS.foreign / FOREIGN_RANGE_G).ln() },
         ];
         for cuts in segmentations(n) {
             let structure = PRIORS.further_action.ln() * (cuts.len() as f64 - 1.0);
             let kept = if cuts.len() == 1 { 2 * SINGLES_KEPT } else { 6 };
-            let mut partial = vec![Content { actions: Vec::new(), log_weight: structure, foreign: false }];
+            let mut partial = vec![Content { actions: Vec::new(), log_weight: structure }];
             for run in cuts {
                 let singles = self.singles(&changes[run.clone()]);
                 partial = partial
@@ -206,7 +199,7 @@ impl Catalogue {
                         singles.iter().take(kept).map(|(action, log)| {
                             let mut actions = c.actions.clone();
                             actions.push((*action, run.clone()));
-                            Content { actions, log_weight: c.log_weight + log, foreign: false }
+                            Content { actions, log_weight: c.log_weight + log }
                         })
                     })
                     .collect();
@@ -216,7 +209,7 @@ impl Catalogue {
         }
         for (a, b, log) in self.pairs(changes, held) {
             let log_weight = log + PRIORS.same_plates.ln();
-            contents.push(Content { actions: vec![(a, 0..n), (b, 0..n)], log_weight, foreign: false });
+            contents.push(Content { actions: vec![(a, 0..n), (b, 0..n)], log_weight });
         }
         self.keep_best(&mut contents, changes, 2 * CONTENTS_KEPT);
         contents
