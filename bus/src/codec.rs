@@ -239,6 +239,7 @@ mod tests {
             hands: Vec::new(),
             hand_sd: None,
             track: None,
+            tracklet: None,
         };
         let people = People { camera: "cam1".to_owned(), time_us: 0, people: vec![person] };
         let error = encode(&topic, &people).unwrap_err().to_string();

@@ -244,9 +244,33 @@ pub struct Person {
     /// Standard deviation of each hand coordinate, metres.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand_sd: Option<f64>,
-    /// That camera's own track number.
+    /// That camera's own track number; it may switch to somebody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub track: Option<u32>,
+    /// That camera's own tracklet, where it can tell that nobody was mistaken for somebody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracklet: Option<Tracklet>,
+}
+
+/// A stretch of a camera's track in which nobody can have been mistaken for somebody else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tracklet {
+    /// Its number; not used twice while the camera role runs.
+    pub id: u32,
+    /// Comparisons with earlier tracklets, told when there is news.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alike: Option<Vec<Alike>>,
+}
+
+/// How much a tracklet looks like an earlier one of the same camera. A number only: looks stay in the camera role.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Alike {
+    /// The earlier tracklet.
+    pub tracklet: u32,
+    /// Natural logarithm of how much likelier these looks are of one person than of two.
+    pub log_odds: f64,
 }
 
 /// Where everyone is, as the floor role believes. QoS 0, for maps; not retained.

@@ -21,6 +21,7 @@ fn people(time_us: i64) -> People {
         hands: vec![[1.1, 2.4, 1.2]],
         hand_sd: Some(0.08),
         track: Some(3),
+        tracklet: None,
     };
     People { camera: "cam1".to_owned(), time_us, people: vec![person] }
 }

@@ -238,6 +238,11 @@ index_id! {
     TrackId(u32)
 }
 index_id! {
+    /// A tracklet of one camera: a stretch of a track in which nobody can have been mistaken for somebody else; numbers
+    /// are not used twice within a run.
+    TrackletId(u32)
+}
+index_id! {
     /// A person on the floor plane, as the floor role numbers them; not used twice within a run.
     ShopperId(u32)
 }

@@ -215,6 +215,7 @@ impl Shop {
                 hands: vec![],
                 hand_sd_m: 0.0,
                 track: Some(TrackId(number)),
+                tracklet: None,
             });
         }
         // Camera tracks swap where people pass each other.
@@ -239,6 +240,7 @@ impl Shop {
                 hands: vec![],
                 hand_sd_m: 0.0,
                 track: None,
+                tracklet: None,
             });
         }
         people
@@ -361,6 +363,7 @@ fn person(x: f64, y: f64, track: u32) -> Person {
         hands: vec![],
         hand_sd_m: 0.0,
         track: Some(TrackId(track)),
+        tracklet: None,
     }
 }
 

@@ -92,6 +92,7 @@ fn people(walks: &[Walk], until_s: f64) -> Vec<Input> {
                 hands: Vec::new(),
                 hand_sd_m: 0.08,
                 track: None,
+                tracklet: None,
             };
             let people = walks.iter().filter_map(|w| place(w, t_s)).map(person).collect();
             Input::People(PeopleObservation { camera: CameraIndex(0), time: at(t_s), people })

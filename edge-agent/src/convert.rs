@@ -7,11 +7,12 @@ use linefree_bus::payload;
 use linefree_domain::attribution::Candidate;
 use linefree_domain::cart::{Line, Receipt};
 use linefree_domain::floor::{PeopleObservation, Person, Shopper};
-use linefree_domain::ids::{Credential, TrackId, VisitId};
+use linefree_domain::ids::{Credential, TrackId, TrackletId, VisitId};
 use linefree_domain::layout::StoreLayout;
 use linefree_domain::shelf::{PlateChange, ShelfEvent};
 use linefree_domain::store::Store;
 use linefree_domain::time::StoreTime;
+use linefree_domain::tracking::{Alike, Tracklet};
 use linefree_domain::visit::{GatePassed, Visit};
 use nalgebra::{Matrix2, Point2, Point3};
 
@@ -21,6 +22,8 @@ const HAND_SD_M: f64 = 0.08;
 const RADIUS_SDS: f64 = 2.447_7;
 /// Most people in one message: more is a mistake or an attack.
 const PEOPLE_MAX: usize = 1_000;
+/// Most comparisons of one tracklet that are taken.
+const ALIKE_MAX: usize = 512;
 
 /// People as the bus carries them.
 #[must_use]
@@ -33,6 +36,7 @@ pub fn people_out(observation: &PeopleObservation, layout: &StoreLayout) -> payl
         hands: p.hands.iter().map(|h| [h.x, h.y, h.z]).collect(),
         hand_sd: (!p.hands.is_empty()).then_some(p.hand_sd_m),
         track: p.track.map(|t| t.0),
+        tracklet: p.tracklet.as_ref().map(tracklet_out),
     };
     payload::People {
         camera: layout.cameras[observation.camera.0].id.to_string(),
@@ -76,7 +80,25 @@ fn person_in(p: &payload::Person) -> Result<Person, String> {
         hands: p.hands.iter().map(|h| Point3::from(*h)).collect(),
         hand_sd_m: p.hand_sd.filter(|sd| sd.is_finite() && *sd > 0.0).unwrap_or(HAND_SD_M),
         track: p.track.map(TrackId),
+        tracklet: p.tracklet.as_ref().map(tracklet_in),
     })
+}
+
+fn tracklet_out(tracklet: &Tracklet) -> payload::Tracklet {
+    let alike = |a: &Alike| payload::Alike { tracklet: a.tracklet.0, log_odds: a.log_odds };
+    payload::Tracklet {
+        id: tracklet.id.0,
+        alike: tracklet.alike.as_ref().map(|all| all.iter().map(alike).collect()),
+    }
+}
+
+fn tracklet_in(tracklet: &payload::Tracklet) -> Tracklet {
+    // Evidence that is no number says nothing.
+    let sound = |all: &Vec<payload::Alike>| {
+        let sound = all.iter().filter(|a| a.log_odds.is_finite()).take(ALIKE_MAX);
+        sound.map(|a| Alike { tracklet: TrackletId(a.tracklet), log_odds: a.log_odds }).collect()
+    };
+    Tracklet { id: TrackletId(tracklet.id), alike: tracklet.alike.as_ref().map(sound) }
 }
 
 /// A shelf event as the bus carries it.

@@ -11,7 +11,9 @@ use linefree_domain::geometry::PixelBox;
 use linefree_domain::ids::CameraIndex;
 use linefree_domain::layout::StoreLayout;
 use linefree_domain::time::StoreTime;
-use linefree_domain::tracking::{Appearance, Track, Tracker, TrackerConfig};
+use linefree_domain::tracking::{
+    Appearance, Track, Tracker, TrackerConfig, Tracklet, Tracklets, TrackletsConfig,
+};
 use linefree_hardware::camera::Camera;
 use linefree_hardware::fault::Fault;
 use linefree_models::{
@@ -75,7 +77,9 @@ pub struct Vision {
     index: CameraIndex,
     detector: PersonDetector,
     tracker: Tracker,
+    tracklets: Tracklets,
     looks: Vec<Option<Appearance>>,
+    tracks: Vec<Track>,
     stages: Stages,
     frames: u64,
 }
@@ -94,7 +98,9 @@ impl Vision {
             index,
             detector,
             tracker: Tracker::new(tracker_config(threshold)),
+            tracklets: Tracklets::new(TrackletsConfig::default()),
             looks: Vec::new(),
+            tracks: Vec::new(),
             stages: Stages::default(),
             frames: 0,
         }
@@ -111,7 +117,7 @@ impl Vision {
         start: StoreTime,
         layout: &StoreLayout,
     ) -> anyhow::Result<Option<PeopleObservation>> {
-        let Self { camera, detector, tracker, stages, .. } = self;
+        let Self { camera, detector, tracker, tracklets, stages, .. } = self;
         let began = Instant::now();
         let Some(frame) = camera.next_frame()? else { return Ok(None) };
         stages.add(Stage::Decode, began.elapsed());
@@ -129,8 +135,10 @@ impl Vision {
         let tracking = Instant::now();
         self.looks.clear();
         self.looks.extend(detections.iter().map(|d| appearance_of(&view, &d.bbox)));
-        let tracks = tracker.handle_looks(time, detections, &self.looks);
-        let people = people_of(tracks, camera_layout, frame_px);
+        self.tracks.clear();
+        self.tracks.extend_from_slice(tracker.handle_looks(time, detections, &self.looks));
+        let told = tracklets.handle_frame(time, tracker);
+        let people = people_of(&self.tracks, told, camera_layout, frame_px);
         stages.add(Stage::Track, tracking.elapsed());
         let spent = detector.timings();
         stages.add(Stage::Preprocess, spent.preprocess);
@@ -165,14 +173,21 @@ impl Vision {
 }
 
 /// Tracks in the image as people on the floor. Images of another size than the calibration's are scaled to it.
-fn people_of(tracks: &[Track], camera: &linefree_domain::layout::Camera, frame_px: [u32; 2]) -> Vec<Person> {
+fn people_of(
+    tracks: &[Track],
+    tracklets: Vec<Option<Tracklet>>,
+    camera: &linefree_domain::layout::Camera,
+    frame_px: [u32; 2],
+) -> Vec<Person> {
     let [sx, sy] = [0, 1].map(|i| f64::from(camera.size_px[i]) / f64::from(frame_px[i].max(1)));
     tracks
         .iter()
-        .filter_map(|track| {
+        .zip(tracklets)
+        .filter_map(|(track, tracklet)| {
             let b = track.seen;
             let scaled = PixelBox { x: b.x * sx, y: b.y * sy, w: b.w * sx, h: b.h * sy };
-            person_from_box(camera, scaled, track.score, Some(track.id))
+            let person = person_from_box(camera, scaled, track.score, Some(track.id))?;
+            Some(Person { tracklet, ..person })
         })
         .collect()
 }

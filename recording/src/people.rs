@@ -213,6 +213,7 @@ fn floor_person(raw: &RawPerson, foot: [f64; 2], score: f64) -> Result<Person, W
         hands: hands.iter().map(|h| Point3::from(*h)).collect(),
         hand_sd_m,
         track: raw.track.map(TrackId),
+        tracklet: None,
     })
 }
 

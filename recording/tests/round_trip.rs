@@ -79,6 +79,7 @@ fn person() -> impl Strategy<Value = RecordedPerson> {
                 hand_sd_m: if hands.is_empty() { linefree_recording::DEFAULT_HAND_SD_M } else { sd },
                 hands,
                 track: track.map(TrackId),
+                tracklet: None,
             })
         });
     prop_oneof![boxed, floor]

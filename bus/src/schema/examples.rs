@@ -1,9 +1,9 @@
 //! One example of each payload and of each kind of event, for the reference and for the tests of the schemas.
 
 use crate::payload::{
-    Ack, Candidate, CartChanged, DeviceFault, Event, EventBody, GateDirection, GatePassed, ItemAttributed,
-    Line, People, Person, PlateDelta, Resend, ShelfChanged, ShopperPosition, Shoppers, Status, VisitClosed,
-    VisitOpened, Watermark,
+    Ack, Alike, Candidate, CartChanged, DeviceFault, Event, EventBody, GateDirection, GatePassed,
+    ItemAttributed, Line, People, Person, PlateDelta, Resend, ShelfChanged, ShopperPosition, Shoppers,
+    Status, Tracklet, VisitClosed, VisitOpened, Watermark,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -67,6 +67,10 @@ pub fn examples() -> Vec<Example> {
                         hands: vec![[2.52, 2.31, 1.18]],
                         hand_sd: Some(0.08),
                         track: Some(7),
+                        tracklet: Some(Tracklet {
+                            id: 12,
+                            alike: Some(vec![Alike { tracklet: 9, log_odds: 1.7 }]),
+                        }),
                     },
                     Person {
                         foot: [4.02, 0.66],
@@ -76,6 +80,7 @@ pub fn examples() -> Vec<Example> {
                         hands: Vec::new(),
                         hand_sd: None,
                         track: None,
+                        tracklet: None,
                     },
                 ],
             },

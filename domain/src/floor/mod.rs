@@ -17,16 +17,20 @@
 mod body;
 mod config;
 mod history;
+mod identity;
 mod life;
+mod linking;
 mod motion;
 mod near;
 mod project;
+mod stretches;
 mod tracker;
 
 use nalgebra::{Matrix2, Point2, Point3, Vector2};
 
 use crate::ids::{CameraIndex, GateIndex, ShopperId, TrackId};
 use crate::time::StoreTime;
+use crate::tracking::Tracklet;
 
 pub use config::FloorConfig;
 pub use history::{HandSighting, Position};
@@ -49,8 +53,10 @@ pub struct Person {
     pub hands: Vec<Point3<f64>>,
     /// Standard deviation of each hand coordinate, metres.
     pub hand_sd_m: f64,
-    /// That camera's own track.
+    /// That camera's own track; it may switch to somebody else.
     pub track: Option<TrackId>,
+    /// That camera's own tracklet, where it can tell that nobody was mistaken, and whom it looks like.
+    pub tracklet: Option<Tracklet>,
 }
 
 /// Everyone one camera sees at one moment.
@@ -124,6 +130,17 @@ pub enum FloorEvent {
         at: Point2<f64>,
         /// By which gate; `None` for who was given up after long loss.
         gate: Option<GateIndex>,
+    },
+    /// From now on two shoppers may be each other.
+    Doubted {
+        /// One.
+        shopper: ShopperId,
+        /// The other.
+        rival: ShopperId,
+        /// Probability that each is shown as the other, 0 to 1.
+        probability: f64,
+        /// Since when.
+        time: StoreTime,
     },
     /// Two shoppers were one person all along.
     Merged {

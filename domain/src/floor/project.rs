@@ -64,6 +64,7 @@ pub fn person_from_box(
         hands: Vec::new(),
         hand_sd_m: 0.0,
         track,
+        tracklet: None,
     })
 }
 

@@ -8,7 +8,7 @@ pub const PARTS: usize = 3;
 /// Histograms of one part: brightness, blueness, redness.
 pub const CHANNELS: usize = 3;
 /// Bins of one histogram.
-pub const BINS: usize = 8;
+pub const BINS: usize = 16;
 const LENGTH: usize = PARTS * CHANNELS * BINS;
 
 /// Colour histograms of a figure; each sums to 1.

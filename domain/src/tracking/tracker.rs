@@ -49,6 +49,10 @@ pub(super) struct Followed {
     appearance: Option<Appearance>,
     /// How often the appearance was learned.
     looks: u32,
+    /// How the last detection looks, where nobody covers it.
+    pub(super) seen_look: Option<Appearance>,
+    /// Squared Mahalanobis distance of the last detection from where it was expected.
+    pub(super) strangeness: f64,
 }
 
 /// Follows people through one camera's frames. Deterministic; never reads a clock.
@@ -247,6 +251,8 @@ impl Tracker {
             confirmed: self.config.confirm_hits <= 1,
             appearance: sighting.appearance.filter(|_| sighting.clear),
             looks: 1,
+            seen_look: None,
+            strangeness: 0.0,
         });
         self.next_id = self.next_id.wrapping_add(1);
         self.counters.tracks_begun += 1;
@@ -296,6 +302,8 @@ impl Followed {
         let d = &sighting.detection;
         self.learn_look(sighting);
         let noise = &config.noise;
+        self.seen_look = sighting.appearance.filter(|_| sighting.clear);
+        self.strangeness = self.filter.distance2(&d.bbox, noise);
         if self.frames_unseen > 1 {
             // Observation-centric re-update (OC-SORT, Cao et al., CVPR 2023): walk the gap again along the straight
             // line between the two sightings.
@@ -326,7 +334,7 @@ const COVERED: f64 = 0.15;
 /// Looks that make an appearance worth comparing.
 const LOOKS_MIN: u32 = 4;
 /// Distance of two appearances that nobody takes for one person.
-const STRANGE: f64 = 0.45;
+const STRANGE: f64 = 0.58;
 /// Share of the way that a known appearance moves towards what is seen now.
 const LEARNING: f32 = 0.1;
 
