@@ -4,7 +4,7 @@
 //! that nothing older will follow, and are then taken in event time. The caller decides how long to wait
 //! ([`Store::advance`]); the same inputs give the same decisions whatever their order of arrival.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::attribution::{Attribution, AttributionConfig, Candidate, Reach, ReachConfig};
@@ -120,12 +120,17 @@ pub struct Store {
     arrived: u64,
     now: Option<StoreTime>,
     carts: BTreeMap<VisitId, Vec<Line>>,
+    /// Shelf events that wait for it to be settled who was there, oldest first.
+    held: VecDeque<(u64, ShelfEvent)>,
     decisions: Vec<Decision>,
     counters: StoreCounters,
 }
 
 /// Steps in which time passes when nothing is seen, seconds.
 const TICK_S: f64 = 0.5;
+/// A shelf event waits at most this long for it to be settled who was there, seconds. No longer than a visit's grace:
+/// what somebody took is explained before their receipt is written.
+const PATIENCE_S: f64 = 3.0;
 /// A shopper without a visit who holds something with this probability gets one.
 const UNKNOWN_HOLDS: f64 = 0.5;
 
@@ -143,6 +148,7 @@ impl Store {
             arrived: 0,
             now: None,
             carts: BTreeMap::new(),
+            held: VecDeque::new(),
             decisions: Vec::new(),
             counters: StoreCounters::default(),
         }
@@ -196,6 +202,7 @@ impl Store {
             let input = entry.remove();
             self.pass_time(time);
             self.take(input);
+            self.explain_held(time);
         }
         // An empty store needs no ticks before its first input.
         if self.now.is_some() {
@@ -211,6 +218,7 @@ impl Store {
             self.decisions = decisions;
         }
         if let Some(now) = self.now {
+            self.explain_waiting(now, 0.0);
             self.visits.advance(now, &self.layout, &self.floor);
             self.open_unknown(now);
         }
@@ -225,6 +233,7 @@ impl Store {
             self.floor.advance(now);
             self.now = Some(now);
             self.follow_floor();
+            self.explain_held(now);
             self.visits.advance(now, &self.layout, &self.floor);
             self.floor.expect(self.visits.unmatched(now));
             self.close(Some(now));
@@ -245,14 +254,38 @@ impl Store {
                     self.decisions.push(Decision::VisitOpened(visit));
                 }
             }
-            Input::Shelf { tag, event } => self.explain(tag, &event),
+            Input::Shelf { tag, event } => self.held.push_back((tag, event)),
+        }
+    }
+
+    /// Explains what is ripe, in order: an event that waits holds up those after it.
+    fn explain_held(&mut self, now: StoreTime) {
+        self.explain_waiting(now, PATIENCE_S);
+    }
+
+    fn explain_waiting(&mut self, now: StoreTime, patience_s: f64) {
+        while let Some((_, event)) = self.held.front() {
+            let waited_s = now.seconds_since(event.end());
+            let place = event.changes.first().map(|c| self.layout.plates[c.plate.0].centre.xy());
+            let settled = place
+                .is_none_or(|at| self.floor.is_settled(at, event.start(), event.end().max(event.start())));
+            if waited_s < patience_s && !settled {
+                return;
+            }
+            if let Some((tag, event)) = self.held.pop_front() {
+                self.explain(tag, &event);
+            }
         }
     }
 
     fn follow_floor(&mut self) {
         while let Some(event) = self.floor.poll_event() {
-            if let FloorEvent::Merged { kept, gone, .. } = &event {
-                self.attribution.merge(*kept, *gone);
+            match &event {
+                FloorEvent::Merged { kept, gone, .. } => self.attribution.merge(*kept, *gone),
+                FloorEvent::Doubted { shopper, rival, probability, .. } => {
+                    self.attribution.doubt(*shopper, *rival, *probability);
+                }
+                FloorEvent::Appeared { .. } | FloorEvent::Left { .. } => {}
             }
             self.visits.handle_floor(&event);
         }
@@ -308,7 +341,12 @@ impl Store {
 
     fn close(&mut self, now: Option<StoreTime>) {
         let end = self.now.unwrap_or_default();
-        for (visit, left) in self.visits.take_closed(now) {
+        let closed = self.visits.take_closed(now);
+        if !closed.is_empty() {
+            // What they took is explained before their receipts are written.
+            self.explain_waiting(end, 0.0);
+        }
+        for (visit, left) in closed {
             let receipt = Receipt {
                 visit: visit.id.clone(),
                 credential: visit.credential.clone(),

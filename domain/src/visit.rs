@@ -200,6 +200,7 @@ impl Visits {
     /// Follows what the floor says of shoppers who left or turned out to be one.
     pub fn handle_floor(&mut self, event: &FloorEvent) {
         match event {
+            FloorEvent::Doubted { .. } => {}
             FloorEvent::Left { shopper, gate: Some(_), .. } => {
                 if let Some(visit) = self.visit_of_mut(*shopper) {
                     visit.gone.insert(*shopper);

@@ -97,6 +97,7 @@ impl Attribution {
         let mut holders: Vec<Holder> = shoppers.iter().map(|s| Holder::Shopper(*s)).collect();
         holders.extend(plates.iter().map(|p| Holder::Place(*p)));
         let cluster = self.gather(&holders);
+        holders.extend(cluster.owners_of(&shoppers).into_iter().map(Holder::Shopper));
 
         let mut held: Vec<ProductIndex> = cluster
             .hypotheses
@@ -147,7 +148,7 @@ impl Attribution {
     fn gather(&mut self, holders: &[Holder]) -> Cluster {
         let (touched, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.clusters)
             .into_iter()
-            .partition(|c| holders.iter().any(|holder| c.holds(*holder)));
+            .partition(|c| holders.iter().any(|holder| c.knows(*holder)));
         self.clusters = rest;
         let pruning = self.pruning();
         touched.iter().fold(Cluster::empty(), |joint, c| joint.joined(c, pruning))
@@ -165,6 +166,7 @@ impl Attribution {
         let mut branches: Vec<(Hypothesis, Deeds)> = vec![(
             Hypothesis {
                 holdings: hypothesis.holdings.clone(),
+                owners: hypothesis.owners.clone(),
                 log_weight: hypothesis.log_weight + content.log_weight,
             },
             Vec::new(),
@@ -180,9 +182,10 @@ impl Attribution {
                     who.iter()
                         .map(|(shopper, log_share)| {
                             let mut next = base.clone();
-                            next.log_weight += log_share + self.apply(&mut next, *action, *shopper, changes);
+                            let owner = shopper.map(|name| next.owner(name));
+                            next.log_weight += log_share + self.apply(&mut next, *action, owner, changes);
                             let mut done = done.clone();
-                            done.push((*shopper, *action));
+                            done.push((owner, *action));
                             (next, done)
                         })
                         .collect::<Vec<_>>()
@@ -263,6 +266,17 @@ impl Attribution {
         let mut cluster = self.gather(&holders);
         cluster.rename(holders[1], holders[0]);
         cluster.prune(self.pruning());
+        self.clusters.extend(cluster.split());
+    }
+
+    /// Two shoppers may have been taken for each other from now on, with this probability. What they have stays theirs;
+    /// what is taken under a name goes to whoever it is, and a put of what only one of them has tells.
+    pub fn doubt(&mut self, a: ShopperId, b: ShopperId, probability: f64) {
+        if a == b || !(probability > 0.0 && probability < 1.0) {
+            return;
+        }
+        let mut cluster = self.gather(&[Holder::Shopper(a), Holder::Shopper(b)]);
+        cluster.exchange(a, b, probability, self.pruning());
         self.clusters.extend(cluster.split());
     }
 

@@ -16,14 +16,37 @@ pub enum Holder {
 /// How many of which product each holder has; entries are sorted and never zero.
 pub(super) type Holdings = BTreeMap<(Holder, ProductIndex), u32>;
 
+/// Who really is whom the floor calls by a name, where that is somebody else.
+pub(super) type Owners = BTreeMap<ShopperId, ShopperId>;
+
 /// One belief about a cluster's holders, with the log of its weight.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Hypothesis {
     pub holdings: Holdings,
+    pub owners: Owners,
     pub log_weight: f64,
 }
 
 impl Hypothesis {
+    /// Who really is whom the floor calls by this name.
+    pub fn owner(&self, name: ShopperId) -> ShopperId {
+        self.owners.get(&name).copied().unwrap_or(name)
+    }
+
+    /// The same belief with two names changed for each other from now on.
+    fn exchanged(&self, a: ShopperId, b: ShopperId) -> Self {
+        let (was_a, was_b) = (self.owner(a), self.owner(b));
+        let mut owners = self.owners.clone();
+        for (name, owner) in [(a, was_b), (b, was_a)] {
+            if name == owner {
+                owners.remove(&name);
+            } else {
+                owners.insert(name, owner);
+            }
+        }
+        Self { holdings: self.holdings.clone(), owners, log_weight: self.log_weight }
+    }
+
     #[cfg(test)]
     fn count(&self, holder: Holder, product: ProductIndex) -> u32 {
         self.holdings.get(&(holder, product)).copied().unwrap_or(0)
@@ -71,11 +94,45 @@ pub(super) struct Cluster {
 impl Cluster {
     /// The certain belief that nobody holds anything.
     pub fn empty() -> Self {
-        Self { hypotheses: vec![Hypothesis { holdings: Holdings::new(), log_weight: 0.0 }] }
+        let (holdings, owners) = (Holdings::new(), Owners::new());
+        Self { hypotheses: vec![Hypothesis { holdings, owners, log_weight: 0.0 }] }
     }
 
-    pub fn holds(&self, holder: Holder) -> bool {
-        self.hypotheses.iter().any(|h| h.of(holder).next().is_some())
+    /// Does it know something of this holder: what they have, or whose name they go by?
+    pub fn knows(&self, holder: Holder) -> bool {
+        let named = |h: &Hypothesis| match holder {
+            Holder::Shopper(name) => {
+                h.owners.contains_key(&name) || h.owners.values().any(|owner| *owner == name)
+            }
+            Holder::Place(_) => false,
+        };
+        self.hypotheses.iter().any(|h| h.of(holder).next().is_some() || named(h))
+    }
+
+    /// Everyone who may really be one of these.
+    pub fn owners_of(&self, names: &[ShopperId]) -> Vec<ShopperId> {
+        let mut owners: Vec<ShopperId> =
+            self.hypotheses.iter().flat_map(|h| names.iter().map(|name| h.owner(*name))).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        owners
+    }
+
+    /// Two names may have been changed for each other, with this probability: each hypothesis is believed both ways.
+    pub fn exchange(&mut self, a: ShopperId, b: ShopperId, probability: f64, pruning: Pruning) {
+        let (stay, change) = ((1.0 - probability).ln(), probability.ln());
+        let changed: Vec<Hypothesis> = self
+            .hypotheses
+            .iter()
+            .map(|h| {
+                let mut changed = h.exchanged(a, b);
+                changed.log_weight += change;
+                changed
+            })
+            .collect();
+        self.hypotheses.iter_mut().for_each(|h| h.log_weight += stay);
+        self.hypotheses.extend(changed);
+        self.prune(pruning);
     }
 
     /// The joint belief of two independent clusters.
@@ -84,7 +141,9 @@ impl Cluster {
             other.hypotheses.iter().map(move |b| {
                 let mut holdings = a.holdings.clone();
                 holdings.extend(b.holdings.iter().map(|(k, n)| (*k, *n)));
-                Hypothesis { holdings, log_weight: a.log_weight + b.log_weight }
+                let mut owners = a.owners.clone();
+                owners.extend(b.owners.iter().map(|(name, owner)| (*name, *owner)));
+                Hypothesis { holdings, owners, log_weight: a.log_weight + b.log_weight }
             })
         });
         let mut cluster = Self { hypotheses: joint.collect() };
@@ -94,13 +153,15 @@ impl Cluster {
 
     /// Merges equal hypotheses, drops the unlikely, normalises. Deterministic: ties are broken by content.
     pub fn prune(&mut self, pruning: Pruning) {
-        let mut merged: BTreeMap<Holdings, f64> = BTreeMap::new();
+        let mut merged: BTreeMap<(Holdings, Owners), f64> = BTreeMap::new();
         for h in self.hypotheses.drain(..) {
-            let log = merged.entry(h.holdings).or_insert(f64::NEG_INFINITY);
+            let log = merged.entry((h.holdings, h.owners)).or_insert(f64::NEG_INFINITY);
             *log = log_add(*log, h.log_weight);
         }
-        self.hypotheses =
-            merged.into_iter().map(|(holdings, log_weight)| Hypothesis { holdings, log_weight }).collect();
+        self.hypotheses = merged
+            .into_iter()
+            .map(|((holdings, owners), log_weight)| Hypothesis { holdings, owners, log_weight })
+            .collect();
         // The map gave content order, and the sort is stable.
         self.hypotheses.sort_by(|a, b| b.log_weight.total_cmp(&a.log_weight));
         let best = self.hypotheses.first().map_or(0.0, |h| h.log_weight);
@@ -121,21 +182,28 @@ impl Cluster {
             self.hypotheses.iter().flat_map(|h| h.holdings.keys().map(|(holder, _)| *holder)).collect();
         holders.sort_unstable();
         holders.dedup();
+        let doubted = |holder: &Holder| match holder {
+            Holder::Shopper(name) => {
+                self.hypotheses.iter().any(|h| h.owners.iter().any(|(n, owner)| n == name || owner == name))
+            }
+            Holder::Place(_) => false,
+        };
         let agreed: Vec<Holder> = holders
             .into_iter()
+            .filter(|holder| !doubted(holder))
             .filter(|holder| self.hypotheses.iter().all(|h| h.of(*holder).eq(first.of(*holder))))
             .collect();
         let mut parts: Vec<Self> = agreed
             .iter()
             .map(|holder| {
                 let holdings = first.of(*holder).map(|(p, n)| ((*holder, p), n)).collect();
-                Self { hypotheses: vec![Hypothesis { holdings, log_weight: 0.0 }] }
+                Self { hypotheses: vec![Hypothesis { holdings, owners: Owners::new(), log_weight: 0.0 }] }
             })
             .collect();
         for h in &mut self.hypotheses {
             h.holdings.retain(|(holder, _), _| !agreed.contains(holder));
         }
-        if self.hypotheses.iter().any(|h| !h.holdings.is_empty()) {
+        if self.hypotheses.iter().any(|h| !h.holdings.is_empty() || !h.owners.is_empty()) {
             parts.push(self);
         }
         parts
@@ -149,6 +217,12 @@ impl Cluster {
                 h.remove(gone, product, count);
                 h.add(kept, product, count);
             }
+            let (Holder::Shopper(gone), Holder::Shopper(kept)) = (gone, kept) else { continue };
+            h.owners.remove(&gone);
+            for owner in h.owners.values_mut().filter(|owner| **owner == gone) {
+                *owner = kept;
+            }
+            h.owners.retain(|name, owner| name != owner);
         }
     }
 
@@ -156,6 +230,9 @@ impl Cluster {
     pub fn forget(&mut self, holder: Holder, pruning: Pruning) {
         for h in &mut self.hypotheses {
             h.holdings.retain(|(other, _), _| *other != holder);
+            if let Holder::Shopper(gone) = holder {
+                h.owners.retain(|name, owner| *name != gone && *owner != gone);
+            }
         }
         self.prune(pruning);
     }
@@ -194,7 +271,7 @@ mod tests {
 
     fn hypothesis(entries: &[(Holder, usize, u32)], p: f64) -> Hypothesis {
         let holdings = entries.iter().map(|(h, product, n)| ((*h, ProductIndex(*product)), *n)).collect();
-        Hypothesis { holdings, log_weight: p.ln() }
+        Hypothesis { holdings, owners: Owners::new(), log_weight: p.ln() }
     }
 
     #[test]
@@ -209,8 +286,8 @@ mod tests {
         cluster.prune(PRUNING);
         let parts = cluster.split();
         assert_eq!(parts.len(), 2);
-        assert!(parts.iter().any(|c| c.holds(a) && !c.holds(b)));
-        let odds = parts.iter().find(|c| c.holds(b)).unwrap().totals(&[b]);
+        assert!(parts.iter().any(|c| c.knows(a) && !c.knows(b)));
+        let odds = parts.iter().find(|c| c.knows(b)).unwrap().totals(&[b]);
         assert!((odds[&ProductIndex(1)][&1] - 0.75).abs() < 1e-12);
         assert!((odds[&ProductIndex(1)][&0] - 0.25).abs() < 1e-12);
     }

@@ -6,6 +6,7 @@ use nalgebra::{Matrix2, Point2};
 
 use super::history::{HandSighting, History};
 use super::motion::{Belief, Walk, distance2, largest_eigenvalue};
+use super::stretches::StretchNumber;
 use super::{FloorConfig, Person, Shopper};
 use crate::ids::{CameraIndex, GateIndex, ShopperId, TrackId};
 use crate::time::StoreTime;
@@ -38,6 +39,8 @@ pub(super) struct Body {
     pub(super) seen_s: f64,
     pub(super) links: BTreeMap<CameraIndex, Link>,
     pub(super) history: History,
+    /// The stretch that they were last seen in.
+    pub(super) stretch: Option<StretchNumber>,
     /// Since when somebody else stands in the same place, apart for no camera.
     pub(super) together: BTreeMap<ShopperId, StoreTime>,
     pub(super) shown: Shopper,
@@ -67,6 +70,7 @@ impl Body {
             seen_s: 0.0,
             links: BTreeMap::from([(camera, Link { track: person.track, time })]),
             history: History::default(),
+            stretch: None,
             together: BTreeMap::new(),
             shown: Shopper::unknown(time, person.foot),
         };
@@ -84,6 +88,7 @@ impl Body {
         time: StoreTime,
         walk: &Walk,
         config: &FloorConfig,
+        same_stretch: bool,
     ) -> Option<f64> {
         let dt = time.seconds_since(self.time);
         let reach = 4.0 + config.top_speed_m_s * dt.abs();
@@ -105,7 +110,12 @@ impl Body {
             return None;
         }
         let linked = self.links.get(&camera).is_some_and(|l| l.track.is_some() && l.track == person.track);
-        Some(0.5 * (d2 + log_det) - if linked { config.link_log_odds } else { 0.0 })
+        let known = match (same_stretch, linked) {
+            (true, _) => config.tracklet_log_odds,
+            (false, true) => config.link_log_odds,
+            (false, false) => 0.0,
+        };
+        Some(0.5 * (d2 + log_det) - known)
     }
 
     /// Takes a sighting as this body's; `doubt` scales its covariance.
@@ -171,6 +181,7 @@ impl Body {
         self.seen_s += trial.seen_s;
         self.links.extend(trial.links.iter().map(|(c, l)| (*c, *l)));
         self.history.append(&trial.history);
+        self.stretch = trial.stretch.or(self.stretch);
     }
 
     /// Brings what is shown to the present.

@@ -17,6 +17,8 @@ pub struct FloorConfig {
     pub gate_d2: f64,
     /// What a camera's own track is worth as evidence, as the logarithm of odds.
     pub link_log_odds: f64,
+    /// What a camera's own tracklet is worth, which nobody else can have slipped into, as the logarithm of odds.
+    pub tracklet_log_odds: f64,
     /// A shopper unseen for longer than this is lost: found again only by several sightings.
     pub lost_after_s: f64,
     /// Sightings further than this outside the floor are ignored, metres.
@@ -59,6 +61,7 @@ impl Default for FloorConfig {
             alike_s: 0.3,
             gate_d2: 13.8, // 99.9 % of two degrees of freedom
             link_log_odds: 1.0,
+            tracklet_log_odds: 6.0,
             lost_after_s: 0.5,
             outside_m: 0.5,
             gate_reach_m: 1.2,

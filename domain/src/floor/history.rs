@@ -95,6 +95,22 @@ impl History {
         }
     }
 
+    /// What it knows up to a moment.
+    pub(super) fn until(&self, end: StoreTime) -> Self {
+        Self {
+            samples: self.samples.iter().filter(|s| s.time <= end).copied().collect(),
+            hands: self.hands.iter().filter(|h| h.time <= end).copied().collect(),
+        }
+    }
+
+    /// What it knows from a moment on.
+    pub(super) fn since(&self, begin: StoreTime) -> Self {
+        Self {
+            samples: self.samples.iter().filter(|s| s.time >= begin).copied().collect(),
+            hands: self.hands.iter().filter(|h| h.time >= begin).copied().collect(),
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.samples.len()

@@ -8,6 +8,7 @@ use super::body::Body;
 use super::history::{HandSighting, History, Position};
 use super::life::Exit;
 use super::motion::{Walk, largest_eigenvalue};
+use super::stretches::{Stretch, StretchNumber};
 use super::{FloorConfig, FloorEvent, PeopleObservation, Person, Shopper};
 use crate::geometry::Polygon;
 use crate::ids::{CameraIndex, GateIndex, ShopperId};
@@ -102,12 +103,19 @@ pub struct FloorTracker {
     pub(super) merged: BTreeMap<ShopperId, (ShopperId, StoreTime)>,
     pub(super) events: VecDeque<FloorEvent>,
     pub(super) next_id: u32,
+    /// The sure parts of everybody's paths, oldest first.
+    pub(super) stretches: Vec<Stretch>,
+    pub(super) next_stretch: StretchNumber,
     pub(super) now: Option<StoreTime>,
     pub(super) housekept: Option<StoreTime>,
     pub(super) counters: FloorCounters,
     pub(super) assignment: Assignment,
     /// Entries whose shopper has not been found yet.
     pub(super) expected: Vec<(GateIndex, StoreTime)>,
+    /// Entries of late, found or not.
+    pub(super) entered: Vec<(GateIndex, StoreTime)>,
+    /// Who was doubted of late, told already.
+    pub(super) doubted: Vec<(ShopperId, ShopperId, StoreTime)>,
 }
 
 impl FloorTracker {
@@ -136,11 +144,15 @@ impl FloorTracker {
             merged: BTreeMap::new(),
             events: VecDeque::new(),
             next_id: 1,
+            stretches: Vec::new(),
+            next_stretch: 1,
             now: None,
             housekept: None,
             counters: FloorCounters::default(),
             assignment: Assignment::default(),
             expected: Vec::new(),
+            entered: Vec::new(),
+            doubted: Vec::new(),
         }
     }
 
@@ -167,12 +179,20 @@ impl FloorTracker {
         let taken = self.associate(camera, time, &people);
         self.begin_trials(camera, time, &people, &taken);
         self.settle_trials(now);
+        if people.iter().any(|p| p.tracklet.as_ref().is_some_and(|t| t.alike.is_some())) {
+            self.settle_identities(now);
+        }
         self.keep_house(now);
     }
 
     /// Tells which entries still look for their shopper: a newcomer near one is that shopper and not somebody who was
     /// lost elsewhere. Replaces what was told before.
     pub fn expect(&mut self, entries: Vec<(GateIndex, StoreTime)>) {
+        for entry in &entries {
+            if !self.entered.contains(entry) {
+                self.entered.push(*entry);
+            }
+        }
         self.expected = entries;
     }
 
@@ -303,6 +323,8 @@ impl FloorTracker {
         if people.is_empty() {
             return taken;
         }
+        let stretches: Vec<Option<StretchNumber>> =
+            people.iter().map(|p| self.stretch_of(camera, p.tracklet.as_ref()?.id)).collect();
         let mut rows: Vec<usize> = Vec::new();
         let mut costs: Vec<(usize, usize, f64)> = Vec::new();
         for (i, body) in self.bodies.iter().enumerate() {
@@ -315,7 +337,8 @@ impl FloorTracker {
                 if lost && (link.is_none() || link != person.track) {
                     continue;
                 }
-                if let Some(cost) = body.misfit(person, camera, time, &self.walk, &self.config) {
+                let same = body.stretch.is_some() && body.stretch == stretches[column];
+                if let Some(cost) = body.misfit(person, camera, time, &self.walk, &self.config, same) {
                     let trial = body.id.is_none();
                     if !trial || cost < TRIAL_LIMIT {
                         costs.push((rows.len(), column, cost + if trial { TRIAL_PRICE } else { 0.0 }));
@@ -345,6 +368,7 @@ impl FloorTracker {
             let doubt = (1.0 + others).min(MOST_DOUBT);
             let body = &mut self.bodies[rows[row]];
             body.see(people[column], camera, time, doubt, &self.walk, &self.config);
+            self.note_stretch(rows[row], people[column], camera, time);
         }
         taken
     }
@@ -365,6 +389,7 @@ impl FloorTracker {
             }
             self.counters.trials += 1;
             self.bodies.push(Body::new(person, camera, time, &self.walk, &self.config));
+            self.note_stretch(self.bodies.len() - 1, person, camera, time);
         }
     }
 }
