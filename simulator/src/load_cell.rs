@@ -24,8 +24,19 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, LogNormal, StandardNormal};
 
+/// A hand that presses on a plate without moving anything yet.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Press {
+    /// From when, seconds from the start.
+    pub from_s: f64,
+    /// Until when, seconds from the start.
+    pub to_s: f64,
+    /// How heavily, grams.
+    pub grams: f64,
+}
+
 /// A hand at a plate.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Handling {
     /// When the level changes, seconds from the start.
     pub at_s: f64,
@@ -35,6 +46,12 @@ pub struct Handling {
     pub plates: Vec<PlateIndex>,
     /// By how much the level changes: negative for a take, 0 for a touch, grams.
     pub delta_g: f64,
+    /// What of `delta_g` each plate feels; drawn where it is not said.
+    pub parts_g: Option<Vec<f64>>,
+    /// How long the weight takes to come off or on; a moment where it is not said, seconds.
+    pub lift_s: Option<f64>,
+    /// A hand that rests there before.
+    pub press: Option<Press>,
 }
 
 /// How a set of plates is sampled.
@@ -164,7 +181,16 @@ impl<'h> Disturbance<'h> {
         let even = 1.0 / handling.plates.len().max(1) as f64;
         let share = |i: usize| shares.get(i).copied().unwrap_or(even);
         let total = handling.delta_g + error_g;
-        let steps_g = handling.plates.iter().enumerate().map(|(i, p)| (*p, total * share(i))).collect();
+        let steps_g = match &handling.parts_g {
+            // Each plate has its own error, as large as an item's share in it.
+            Some(parts) => {
+                let whole = parts.iter().map(|g| g.abs()).sum::<f64>();
+                let part_of_error = |g: f64| if whole > 0.0 { g.abs() / whole } else { even };
+                let plates = handling.plates.iter().zip(parts);
+                plates.map(|(p, g)| (*p, g + error_g * part_of_error(*g))).collect()
+            }
+            None => handling.plates.iter().enumerate().map(|(i, p)| (*p, total * share(i))).collect(),
+        };
         let plate = handling.plates.first().and_then(|p| layout.plates.get(p.0));
         Self {
             handling,
@@ -172,16 +198,52 @@ impl<'h> Disturbance<'h> {
             place: plate.map_or_else(String::new, |p| p.id.place().to_owned()),
             pushes,
             rings,
-            lift_s,
+            lift_s: handling.lift_s.unwrap_or(lift_s),
             steps_g,
             creep: rng.random_range(0.0..0.003),
         }
     }
 }
 
+/// A disturbance over time, the same for every plate that it reaches: worked out once.
+struct Course {
+    lift: Vec<f64>,
+    creep: Vec<f64>,
+    push_g: Vec<f64>,
+    ring_g: Vec<f64>,
+}
+
+impl Course {
+    fn of(d: &Disturbance<'_>, times_s: &[f64]) -> Self {
+        let each = |f: &dyn Fn(f64) -> f64| times_s.iter().map(|t| f(*t)).collect();
+        let at_s = d.handling.at_s;
+        // Shaking begins after 0.6 of the handling before its moment and rings out within seconds.
+        let near = |t: f64| (t - at_s).abs() < d.handling.duration_s + 8.0;
+        Self {
+            lift: each(&|t| ramp((t - at_s) / d.lift_s + 0.5)),
+            creep: each(&|t| if t > at_s { d.creep * (1.0 - (-(t - at_s) / 15.0).exp()) } else { 0.0 }),
+            push_g: each(&|t| {
+                let push: f64 =
+                    d.pushes.iter().map(|(h, begin, length)| h * bump((t - begin) / length)).sum();
+                push + d.handling.press.map_or(0.0, |p| p.at(t))
+            }),
+            ring_g: each(&|t| if near(t) { d.rings.iter().map(|r| r.at(t)).sum() } else { 0.0 }),
+        }
+    }
+}
+
+impl Press {
+    /// A hand comes down within a third of a second, is never quite still, and goes.
+    fn at(&self, t: f64) -> f64 {
+        let rest = ramp((t - self.from_s) / 0.3) * (1.0 - ramp((t - self.to_s) / 0.3));
+        let tremble = 1.0 + 0.05 * (TAU * 0.9 * t).sin() + 0.03 * (TAU * 2.3 * t).sin();
+        self.grams * rest * tremble
+    }
+}
+
 /// How one plate answers a disturbance.
-struct Response<'d, 'h> {
-    disturbance: &'d Disturbance<'h>,
+struct Response<'c> {
+    course: &'c Course,
     /// Its own part of the level's change; 0 for a plate beside it.
     step_g: f64,
     /// Its share of the pushes; 0 for a plate beside it.
@@ -192,17 +254,11 @@ struct Response<'d, 'h> {
     shift_g: f64,
 }
 
-impl Response<'_, '_> {
-    fn at(&self, t: f64) -> f64 {
-        let d = self.disturbance;
-        let lift = ramp((t - d.handling.at_s) / d.lift_s + 0.5);
-        let mut g = (self.step_g + self.shift_g) * lift;
-        if t > d.handling.at_s {
-            g += self.step_g * d.creep * (1.0 - (-(t - d.handling.at_s) / 15.0).exp());
-        }
-        let push: f64 = d.pushes.iter().map(|(h, begin, length)| h * bump((t - begin) / length)).sum();
-        let ring: f64 = d.rings.iter().map(|r| r.at(t)).sum();
-        g + self.pushed * push + self.shaken * ring
+impl Response<'_> {
+    fn at(&self, row: usize) -> f64 {
+        let c = self.course;
+        let g = (self.step_g + self.shift_g) * c.lift[row] + self.step_g * c.creep[row];
+        g + self.pushed * c.push_g[row] + self.shaken * c.ring_g[row]
     }
 }
 
@@ -233,6 +289,11 @@ pub fn weigh(
             ((k as f64 / rate_hz + jitter) * 1000.0).round() / 1000.0
         })
         .collect();
+    let courses: Vec<Course> = disturbances.iter().map(|d| Course::of(d, &times_s)).collect();
+    let shakes: Vec<Vec<f64>> = bumps
+        .iter()
+        .map(|rings| times_s.iter().map(|t| rings.iter().map(|r| r.at(*t)).sum()).collect())
+        .collect();
     let mut samples: Vec<WeightSample> = times_s
         .iter()
         .map(|t| WeightSample { time: start.plus_s(*t), weights_g: Vec::with_capacity(layout.plates.len()) })
@@ -245,18 +306,19 @@ pub fn weigh(
         let slope_g_per_s = normal(&mut rng, 0.004);
         let (wave_g, period_s, phase) =
             (rng.random_range(0.1..0.5), rng.random_range(60.0..300.0), rng.random_range(0.0..TAU));
-        let responses: Vec<Response<'_, '_>> = disturbances
+        let responses: Vec<Response<'_>> = disturbances
             .iter()
-            .filter_map(|d| respond(d, plate.gondola, plate.id.place(), index, &mut rng))
+            .zip(&courses)
+            .filter_map(|(d, c)| respond(d, c, plate.gondola, plate.id.place(), index, &mut rng))
             .collect();
-        let bumped = bumps.get(plate.gondola).map_or(&[][..], Vec::as_slice);
+        let bumped = shakes.get(plate.gondola).map_or(&[][..], Vec::as_slice);
         let bumped_share = rng.random_range(0.5..1.0);
         let mut walk_g = 0.0;
-        for (t, sample) in times_s.iter().zip(&mut samples) {
+        for (row, (t, sample)) in times_s.iter().zip(&mut samples).enumerate() {
             walk_g += normal(&mut rng, 0.03 / rate_hz.sqrt());
             let drift = slope_g_per_s * t + wave_g * (TAU * t / period_s + phase).sin() + walk_g;
-            let handled: f64 = responses.iter().map(|r| r.at(*t)).sum();
-            let shaken: f64 = bumped.iter().map(|r| r.at(*t)).sum();
+            let handled: f64 = responses.iter().map(|r| r.at(row)).sum();
+            let shaken = bumped.get(row).copied().unwrap_or(0.0);
             let reading = base_g + drift + handled + bumped_share * shaken + normal(&mut rng, noise_g);
             if !rng.random_bool(LOST) {
                 sample.weights_g.push((index, (reading * 10.0).round() / 10.0));
@@ -293,25 +355,26 @@ fn base_load_g(layout: &StoreLayout, plate: PlateIndex) -> f64 {
         + 1500.0
 }
 
-fn respond<'d, 'h>(
-    d: &'d Disturbance<'h>,
+fn respond<'c>(
+    d: &Disturbance<'_>,
+    course: &'c Course,
     gondola: usize,
     place: &str,
     plate: PlateIndex,
     rng: &mut ChaCha8Rng,
-) -> Option<Response<'d, 'h>> {
+) -> Option<Response<'c>> {
     if d.gondola != gondola {
         return None;
     }
     if let Some((_, step_g)) = d.steps_g.iter().find(|(p, _)| *p == plate) {
         let pushed = 1.0 / d.steps_g.len() as f64;
         let shaken = rng.random_range(1.2..2.2);
-        return Some(Response { disturbance: d, step_g: *step_g, pushed, shaken, shift_g: 0.0 });
+        return Some(Response { course, step_g: *step_g, pushed, shaken, shift_g: 0.0 });
     }
     let (shaken, shift_g) = if d.place == place {
         (rng.random_range(0.4..0.9), normal(rng, 0.6).clamp(-1.5, 1.5))
     } else {
         (rng.random_range(0.2..0.6), normal(rng, 0.3).clamp(-1.0, 1.0))
     };
-    Some(Response { disturbance: d, step_g: 0.0, pushed: 0.0, shaken, shift_g })
+    Some(Response { course, step_g: 0.0, pushed: 0.0, shaken, shift_g })
 }

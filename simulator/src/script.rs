@@ -123,7 +123,13 @@ impl Script {
                     Deed::Touch => {}
                 }
             }
-            handlings.push(Handling { at_s: action.t, duration_s: action.handling_s, plates, delta_g });
+            handlings.push(Handling {
+                at_s: action.t,
+                duration_s: action.handling_s,
+                plates,
+                delta_g,
+                ..Handling::default()
+            });
         }
         Ok(handlings)
     }

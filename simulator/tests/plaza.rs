@@ -120,7 +120,13 @@ fn load_cells_are_as_noisy_as_real_shelves() {
     let plate = layout.plate("a/1/1").unwrap();
     let (mut beside, mut pushed, mut off) = (Vec::new(), Vec::new(), Vec::new());
     for seed in 0..40 {
-        let handling = Handling { at_s: 10.0, duration_s: 3.0, plates: vec![plate], delta_g: -500.0 };
+        let handling = Handling {
+            at_s: 10.0,
+            duration_s: 3.0,
+            plates: vec![plate],
+            delta_g: -500.0,
+            ..Handling::default()
+        };
         let sampling = linefree_simulator::load_cell::Sampling { rate_hz: 20.0, duration_s: 24.0, seed };
         let samples = weigh(layout, r.manifest.start, sampling, &[handling]);
         // Long means ride out a bump that may fall into them.
