@@ -162,6 +162,9 @@ pub struct Role {
     /// Whose credential they come in on; their own where it is not said.
     #[serde(default)]
     pub with: Option<String>,
+    /// Who it is that comes again: their credential, when they have left.
+    #[serde(default)]
+    pub again: Option<String>,
     /// What they do, in order; leaving is understood.
     pub does: Vec<String>,
 }

@@ -51,7 +51,7 @@ pub enum Act {
     /// Wait until somebody has a product.
     UntilHas(usize, ProductIndex),
     /// Wait until somebody had a product and has it no more.
-    UntilRid(usize, ProductIndex, bool),
+    UntilRid(usize, ProductIndex),
     /// Wait until somebody has left.
     UntilLeft(usize),
     /// Walk faster from now on.
@@ -139,7 +139,10 @@ impl World<'_> {
                 self.next_act(who);
             }
             Busy::Walking => {
-                let arrived = self.bodies[who].walk(&others, &self.store.obstacles, self.now_s);
+                // After a while of "after you", somebody squeezes past.
+                self.bodies[who].squeezes |= self.bodies[who].stuck_s(self.now_s) > 1.8;
+                let others = if self.bodies[who].squeezes { &[][..] } else { &others };
+                let arrived = self.bodies[who].walk(others, &self.store.obstacles, self.now_s);
                 if arrived {
                     self.bodies[who].busy = Busy::No;
                 } else {
@@ -200,6 +203,7 @@ impl World<'_> {
     fn walk_to(&mut self, who: usize, goal: Point2<f64>) {
         let way = self.store.obstacles.way(self.bodies[who].at, goal);
         self.bodies[who].set_out(way, self.now_s);
+        self.bodies[who].squeezes = false;
         self.bodies[who].busy = Busy::Walking;
     }
 
@@ -210,6 +214,7 @@ impl World<'_> {
         };
         match act {
             Act::Leave => {
+                self.bodies[who].squeezes = false;
                 let gate = self.gate(false);
                 let segment = self.store.layout.gates[gate.0].segment;
                 let out = self.outward(&segment);
@@ -299,13 +304,8 @@ impl World<'_> {
                 mine
             }
             Act::UntilHas(other, product) => self.has(*other, *product),
-            Act::UntilRid(other, product, had) => {
-                let has = self.has(*other, *product);
-                if has && !had {
-                    self.bodies[who].busy = Busy::For(Act::UntilRid(*other, *product, true), since_s);
-                    return;
-                }
-                *had && !has
+            Act::UntilRid(other, product) => {
+                self.ledger.had.contains(&(*other, *product)) && !self.has(*other, *product)
             }
             Act::UntilLeft(other) => self.bodies[*other].gone,
             _ => true,
@@ -333,8 +333,8 @@ impl World<'_> {
             return;
         }
         // People squeeze through a door.
-        let squeezes = self.bodies[who].stuck_s(self.now_s) > 1.5;
-        let others = if squeezes { &[] } else { others };
+        self.bodies[who].squeezes |= self.bodies[who].stuck_s(self.now_s) > 1.5;
+        let others = if self.bodies[who].squeezes { &[] } else { others };
         let arrived = self.bodies[who].walk(others, &self.store.obstacles, self.now_s);
         let is_inside = floor.contains(self.bodies[who].at);
         if inwards && !was_inside && is_inside {
@@ -400,7 +400,7 @@ impl World<'_> {
         let item =
             self.ledger.items.iter().position(|i| i.product == product && matches!(i.place, Place::Floor(_)));
         if let Some(item) = item {
-            self.ledger.items[item].place = Place::With(who);
+            self.ledger.hand(item, who);
             let name = self.product_name(product);
             self.tell(who, &format!("picks up {name} from the floor"));
         }
@@ -431,7 +431,7 @@ impl World<'_> {
         let Some(Act::Give(product, _)) = self.bodies[who].acts.pop_front() else { return };
         let item = self.ledger.with(who).find(|i| self.ledger.items[*i].product == product);
         if let Some(item) = item {
-            self.ledger.items[item].place = Place::With(to);
+            self.ledger.hand(item, to);
             let (name, whom) = (self.product_name(product), self.bodies[to].name.clone());
             self.tell(who, &format!("hands {name} to {whom}"));
         }

@@ -42,10 +42,14 @@ pub struct Body {
     pub visitor: Visitor,
     /// Whose credential they are on: their own position, or that of who brought them.
     pub account: usize,
+    /// Who they are: themselves, or who they were when they came before.
+    pub credential_of: usize,
     /// Body height, metres.
     pub height_m: f64,
     /// Walking speed, metres a second.
     pub speed_m_s: f64,
+    /// Who they were when they came before, and how long after that they come again, seconds.
+    pub again: Option<(usize, f64)>,
     /// When they come, seconds.
     pub enters_s: f64,
     /// Have they come?
@@ -70,6 +74,8 @@ pub struct Body {
     pub way: VecDeque<Point2<f64>>,
     /// Closest they have been to the next corner of the way, and since when.
     pub progress: (f64, f64),
+    /// Do they squeeze past others, having waited long enough?
+    pub squeezes: bool,
     /// Where they stand or want to stand.
     pub spot: Option<Point2<f64>>,
     /// The plates they handled last.

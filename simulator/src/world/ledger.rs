@@ -4,7 +4,7 @@
 //! lies on a plate again. One that was left on the floor is still the picker's: no sensor of a store tells it from one
 //! that was carried out. Staff pay for nothing; what they hand to a shopper is the shopper's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use linefree_domain::ids::{PlateIndex, ProductIndex};
 use nalgebra::Point2;
@@ -46,6 +46,8 @@ pub struct Item {
 pub struct Ledger {
     /// Every item.
     pub items: Vec<Item>,
+    /// Who ever had which product in hand.
+    pub had: BTreeSet<(usize, ProductIndex)>,
     /// How often each product was lifted off a plate.
     pub taken: BTreeMap<ProductIndex, u32>,
     /// How often it was put on one by somebody who had it.
@@ -83,7 +85,15 @@ impl Ledger {
         i.place = Place::With(who);
         i.picker = Some(who);
         i.rests.clear();
+        self.had.insert((who, i.product));
         *self.taken.entry(i.product).or_default() += 1;
+    }
+
+    /// Somebody has the item from another's hand, or from the floor.
+    pub fn hand(&mut self, item: usize, who: usize) {
+        let i = &mut self.items[item];
+        i.place = Place::With(who);
+        self.had.insert((who, i.product));
     }
 
     /// The item lies on plates.

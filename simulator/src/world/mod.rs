@@ -210,6 +210,13 @@ impl<'s> World<'s> {
 
     fn tick(&mut self) {
         for who in 0..self.bodies.len() {
+            if let Some((before, after_s)) = self.bodies[who].again
+                && self.bodies[before].gone
+            {
+                self.bodies[who].again = None;
+                self.bodies[who].credential_of = before;
+                self.bodies[who].enters_s = self.now_s + after_s;
+            }
             if !self.bodies[who].here && !self.bodies[who].gone && self.now_s >= self.bodies[who].enters_s {
                 self.come(who);
             }
@@ -251,9 +258,10 @@ impl<'s> World<'s> {
     fn credential(&self, who: usize) -> Option<Credential> {
         let body = &self.bodies[who];
         let leader = &self.bodies[body.account];
+        let name = &self.bodies[leader.credential_of].name;
         let text = match leader.visitor {
-            Visitor::Shopper => format!("c-{}", leader.name),
-            Visitor::Staff => format!("staff-{}", leader.name),
+            Visitor::Shopper => format!("c-{name}"),
+            Visitor::Staff => format!("staff-{name}"),
             Visitor::Unseen | Visitor::Denied => return None,
         };
         Credential::new(text).ok()

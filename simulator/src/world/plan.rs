@@ -50,8 +50,13 @@ pub fn people(world: &mut World<'_>, scenario: &Scenario, seed: u64) -> anyhow::
         }
         let height = role.height_m.unwrap_or(ADULT_M);
         let mut body = body(&role.name, height, enters_s, &mut chance);
+        if let Some(name) = &role.again {
+            body.again = Some((person(name)?, enters_s));
+            body.enters_s = f64::INFINITY;
+        }
         body.visitor = role.visitor;
         body.account = account;
+        body.credential_of = i;
         body.acts = acts;
         world.bodies.push(body);
     }
@@ -60,6 +65,7 @@ pub fn people(world: &mut World<'_>, scenario: &Scenario, seed: u64) -> anyhow::
         let enters_s = chance.between(0.5, crowd.within_s);
         let mut body = body(&format!("Guest-{}", n + 1), ADULT_M, enters_s, &mut chance);
         body.account = world.bodies.len();
+        body.credential_of = body.account;
         body.acts = [Act::Shop(chance.count(crowd.does[0], crowd.does[1])), Act::Leave].into();
         world.bodies.push(body);
     }
@@ -71,8 +77,10 @@ fn body(name: &str, height_m: Range<f64>, enters_s: f64, chance: &mut Chance) ->
         name: name.to_owned(),
         visitor: Visitor::Shopper,
         account: 0,
+        credential_of: 0,
         height_m: chance.between(height_m[0], height_m[1]),
         speed_m_s: chance.between(0.8, 1.35),
+        again: None,
         enters_s,
         here: false,
         gone: false,
@@ -85,6 +93,7 @@ fn body(name: &str, height_m: Range<f64>, enters_s: f64, chance: &mut Chance) ->
         busy: Busy::No,
         way: VecDeque::new(),
         progress: (f64::MAX, 0.0),
+        squeezes: false,
         spot: None,
         last_plates: Vec::new(),
         from_step: 0,
@@ -120,7 +129,7 @@ fn act(step: &Step, cast: &Cast, person: impl Fn(&str) -> anyhow::Result<usize>)
         Step::Wait(s) => Act::Wait(*s),
         Step::Meet(who) => Act::Meet(person(who)?),
         Step::UntilHas(who, a) => Act::UntilHas(person(who)?, cast.product(a)?),
-        Step::UntilRid(who, a) => Act::UntilRid(person(who)?, cast.product(a)?, false),
+        Step::UntilRid(who, a) => Act::UntilRid(person(who)?, cast.product(a)?),
         Step::UntilLeft(who) => Act::UntilLeft(person(who)?),
         Step::Hurry => Act::Hurry,
         Step::Hide => Act::Hide,
@@ -156,6 +165,7 @@ fn labelled(world: &mut World<'_>, name: &str) -> anyhow::Result<()> {
             let enters_s = chance.between(0.5, 2.0) + 1.3 * who as f64;
             let mut body = body(&format!("Shopper-{}", who + 1), ADULT_M, enters_s, &mut chance);
             body.account = who;
+            body.credential_of = who;
             world.bodies.push(body);
         }
         let acts = &mut world.bodies[who].acts;
