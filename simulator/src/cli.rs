@@ -7,6 +7,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::honesty;
 use crate::scenario::{self, LayoutKind, ScenarioKind};
 use crate::score::{self, Options, Report};
 use crate::simulation::{Evidence, Simulation};
@@ -58,6 +59,33 @@ pub struct ScoreArgs {
     /// Show the N runs that lose most: what happened, what was owed, what came out
     #[arg(long, value_name = "N", default_value_t = 0)]
     list_worst: usize,
+}
+
+/// Options of `honesty`.
+#[derive(Debug, Args)]
+pub struct HonestyArgs {
+    /// Folder of the AIM3S data [default: data/aim3s in $LINEFREE_SHARED, else in ../shared]
+    #[arg(long, value_name = "DIR")]
+    aim3s: Option<PathBuf>,
+    /// How many simulated recordings
+    #[arg(long, default_value_t = 20)]
+    seeds: u64,
+    /// Where the plot is written
+    #[arg(long, value_name = "FILE", default_value = "docs/images/shelf-signals.svg")]
+    out: PathBuf,
+}
+
+/// Compares simulated with real shelf signals.
+///
+/// # Errors
+/// When the data is absent or the plot cannot be written.
+pub fn honesty(args: &HonestyArgs) -> anyhow::Result<()> {
+    let shared =
+        std::env::var_os("LINEFREE_SHARED").map_or_else(|| PathBuf::from("../shared"), PathBuf::from);
+    let aim3s = args.aim3s.clone().unwrap_or_else(|| shared.join("data/aim3s"));
+    let table = honesty::compare(&aim3s, args.seeds, &args.out)?;
+    write!(io::stdout().lock(), "{table}")?;
+    Ok(())
 }
 
 /// Names every scenario.

@@ -8,6 +8,7 @@
 //! | [`sensors`] | what cameras, gates and product vision make of it, with their errors and faults |
 //! | [`simulation`] | all of that into a recording |
 //! | [`mod@score`] | recordings through the real pipeline, and how right its receipts are |
+//! | [`honesty`] | simulated shelf signals beside real ones |
 //! | [`cli`] | the commands of scenarios |
 //! | [`load_cell`] | plate weights with the noise of real shelves, from what was handled when |
 //! | [`script`] | who takes and puts what when; the receipts that follow from it |
@@ -19,6 +20,7 @@
 
 pub mod chance;
 pub mod cli;
+pub mod honesty;
 pub mod load_cell;
 pub mod nanostore;
 pub mod obstacles;

@@ -54,6 +54,53 @@ pub struct Handling {
     pub press: Option<Press>,
 }
 
+/// How furniture answers hands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Furniture {
+    /// Pushes of a hand: a part that any item gets, grams, a part of the item's weight, and the largest, grams.
+    push: [f64; 3],
+    /// Shaking: median amplitude, logarithmic spread and the largest, grams.
+    shake: [f64; 3],
+    /// How fast it swings, hertz.
+    swing_hz: [f64; 2],
+    /// How fast that dies away, seconds.
+    decay_s: [f64; 2],
+    /// How long before and after the hand it shakes, seconds.
+    around_s: [f64; 2],
+    /// Shaking that no handling explains: as `shake`.
+    bump: [f64; 3],
+    /// How much of the shaking reaches plates of the same shelf, and those of others.
+    same_shelf: [f64; 2],
+    other_shelf: [f64; 2],
+}
+
+impl Furniture {
+    /// As light furniture that rattles: plate by plate as bad as the measured shelves were as a whole, so about five
+    /// times worse than measured. The committed recordings have it.
+    pub const RATTLING: Self = Self {
+        push: [120.0, 0.6, 1500.0],
+        shake: [20.0, 0.6, 90.0],
+        swing_hz: [3.0, 9.0],
+        decay_s: [0.08, 0.35],
+        around_s: [0.6, 1.1],
+        bump: [9.0, 0.8, 60.0],
+        same_shelf: [0.4, 0.9],
+        other_shelf: [0.2, 0.6],
+    };
+
+    /// As measured (docs/design/simulator.md): the sum of twelve plates shakes by 6 to 40 g.
+    pub const MEASURED: Self = Self {
+        push: [80.0, 0.55, 1100.0],
+        shake: [4.6, 0.45, 10.0],
+        swing_hz: [9.0, 22.0],
+        decay_s: [0.04, 0.2],
+        around_s: [0.5, 0.5],
+        bump: [1.4, 0.7, 8.0],
+        same_shelf: [0.6, 1.5],
+        other_shelf: [0.2, 0.6],
+    };
+}
+
 /// How a set of plates is sampled.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
@@ -63,6 +110,8 @@ pub struct Sampling {
     pub duration_s: f64,
     /// Where every random number comes from.
     pub seed: u64,
+    /// What the plates stand on.
+    pub furniture: Furniture,
 }
 
 /// Chance that a reading is lost.
@@ -124,15 +173,22 @@ fn heavy_tailed(rng: &mut ChaCha8Rng, median: f64, spread: f64, most: f64) -> f6
 }
 
 /// A burst of oscillations between two moments, about nine a second.
-fn shaking(rng: &mut ChaCha8Rng, from_s: f64, to_s: f64, amplitude_g: f64) -> Vec<Ring> {
+fn shaking(
+    rng: &mut ChaCha8Rng,
+    from_s: f64,
+    to_s: f64,
+    amplitude_g: f64,
+    furniture: &Furniture,
+) -> Vec<Ring> {
+    let ([f0, f1], [d0, d1]) = (furniture.swing_hz, furniture.decay_s);
     let count = (3.0 + (to_s - from_s) * 9.0).round() as usize;
     (0..count)
         .map(|_| Ring {
             at_s: rng.random_range(from_s..to_s),
             amplitude_g: heavy_tailed(rng, amplitude_g, 0.6, 4.0 * amplitude_g)
                 * if rng.random_bool(0.5) { 1.0 } else { -1.0 },
-            frequency_hz: rng.random_range(3.0..9.0),
-            decay_s: rng.random_range(0.08..0.35),
+            frequency_hz: rng.random_range(f0..f1),
+            decay_s: rng.random_range(d0..d1),
         })
         .collect()
 }
@@ -152,10 +208,11 @@ struct Disturbance<'h> {
 }
 
 impl<'h> Disturbance<'h> {
-    fn new(handling: &'h Handling, layout: &StoreLayout, mut rng: ChaCha8Rng) -> Self {
+    fn new(handling: &'h Handling, layout: &StoreLayout, furniture: &Furniture, mut rng: ChaCha8Rng) -> Self {
         let (at, long) = (handling.at_s, handling.duration_s);
         let size_g = handling.delta_g.abs();
-        let main_g = heavy_tailed(&mut rng, 120.0 + 0.6 * size_g, 0.6, 1500.0);
+        let [any_g, of_item, most_g] = furniture.push;
+        let main_g = heavy_tailed(&mut rng, any_g + of_item * size_g, 0.6, most_g);
         let lift_s = rng.random_range(0.15..0.35);
         // One push just before the level changes, then fumbling before and after.
         let main_s = rng.random_range(0.25..0.5);
@@ -167,8 +224,10 @@ impl<'h> Disturbance<'h> {
             let begin = rng.random_range(at - 0.55 * long..at + (0.45 * long - length).max(0.01));
             pushes.push((height, begin, length));
         }
-        let shake_g = heavy_tailed(&mut rng, 20.0, 0.6, 90.0);
-        let rings = shaking(&mut rng, at - 0.6 * long - 0.6, at + 0.5 * long + 1.1, shake_g);
+        let ([median_g, spread, most_g], [before_s, after_s]) = (furniture.shake, furniture.around_s);
+        let shake_g = heavy_tailed(&mut rng, median_g, spread, most_g);
+        let rings =
+            shaking(&mut rng, at - 0.6 * long - before_s, at + 0.5 * long + after_s, shake_g, furniture);
         // Where on the plate an item is put down matters by some thousandths of its weight.
         let error_g =
             if size_g > 0.0 { normal(&mut rng, 0.7 + 0.002 * size_g) } else { normal(&mut rng, 0.4) };
@@ -272,14 +331,14 @@ pub fn weigh(
     sampling: Sampling,
     handlings: &[Handling],
 ) -> Vec<WeightSample> {
-    let Sampling { rate_hz, duration_s, seed } = sampling;
+    let Sampling { rate_hz, duration_s, seed, furniture } = sampling;
     let disturbances: Vec<Disturbance<'_>> = (HANDLING_STREAM..)
         .zip(handlings)
-        .map(|(s, h)| Disturbance::new(h, layout, stream(seed, s)))
+        .map(|(s, h)| Disturbance::new(h, layout, &furniture, stream(seed, s)))
         .collect();
     let bumps: Vec<Vec<Ring>> = (BUMP_STREAM..)
         .zip(&layout.gondolas)
-        .map(|(s, _)| bumps_into(&mut stream(seed, s), duration_s))
+        .map(|(s, _)| bumps_into(&mut stream(seed, s), duration_s, &furniture))
         .collect();
     let mut clock = stream(seed, u64::MAX);
     let rows = (duration_s * rate_hz).floor() as usize;
@@ -309,7 +368,7 @@ pub fn weigh(
         let responses: Vec<Response<'_>> = disturbances
             .iter()
             .zip(&courses)
-            .filter_map(|(d, c)| respond(d, c, plate.gondola, plate.id.place(), index, &mut rng))
+            .filter_map(|(d, c)| respond(d, c, plate.gondola, plate.id.place(), index, &furniture, &mut rng))
             .collect();
         let bumped = shakes.get(plate.gondola).map_or(&[][..], Vec::as_slice);
         let bumped_share = rng.random_range(0.5..1.0);
@@ -329,7 +388,8 @@ pub fn weigh(
 }
 
 /// Shaking of one gondola that no handling explains.
-fn bumps_into(rng: &mut ChaCha8Rng, duration_s: f64) -> Vec<Ring> {
+fn bumps_into(rng: &mut ChaCha8Rng, duration_s: f64, furniture: &Furniture) -> Vec<Ring> {
+    let [median_g, spread, most_g] = furniture.bump;
     let mut rings = Vec::new();
     let mut t = 0.0;
     loop {
@@ -339,8 +399,8 @@ fn bumps_into(rng: &mut ChaCha8Rng, duration_s: f64) -> Vec<Ring> {
             return rings;
         }
         let long = rng.random_range(0.3..2.0);
-        let shake_g = heavy_tailed(rng, 9.0, 0.8, 60.0);
-        rings.extend(shaking(rng, t, t + long, shake_g));
+        let shake_g = heavy_tailed(rng, median_g, spread, most_g);
+        rings.extend(shaking(rng, t, t + long, shake_g, furniture));
     }
 }
 
@@ -361,6 +421,7 @@ fn respond<'c>(
     gondola: usize,
     place: &str,
     plate: PlateIndex,
+    furniture: &Furniture,
     rng: &mut ChaCha8Rng,
 ) -> Option<Response<'c>> {
     if d.gondola != gondola {
@@ -371,10 +432,11 @@ fn respond<'c>(
         let shaken = rng.random_range(1.2..2.2);
         return Some(Response { course, step_g: *step_g, pushed, shaken, shift_g: 0.0 });
     }
+    let ([s0, s1], [o0, o1]) = (furniture.same_shelf, furniture.other_shelf);
     let (shaken, shift_g) = if d.place == place {
-        (rng.random_range(0.4..0.9), normal(rng, 0.6).clamp(-1.5, 1.5))
+        (rng.random_range(s0..s1), normal(rng, 0.6).clamp(-1.5, 1.5))
     } else {
-        (rng.random_range(0.2..0.6), normal(rng, 0.3).clamp(-1.0, 1.0))
+        (rng.random_range(o0..o1), normal(rng, 0.3).clamp(-1.0, 1.0))
     };
     Some(Response { course, step_g: 0.0, pushed: 0.0, shaken, shift_g })
 }

@@ -49,6 +49,8 @@ Examples:
   simulator score --scenarios handover,busy-store --seeds 5..9 --list-worst 3
   simulator score --scenarios all --seeds 1..9 --without hands,views")]
     Score(cli::ScoreArgs),
+    /// Compare simulated shelf signals with real ones: a plot, and tables in Markdown
+    Honesty(cli::HonestyArgs),
     /// The PETS09-S2L1 clip as a shop floor: checks the script against the clip's ground truth, writes the recording
     #[command(after_help = "\
 Reads store.toml and script.toml in --source. Every action must be borne out by the ground truth: its shopper within \
@@ -98,6 +100,7 @@ fn main() -> anyhow::Result<()> {
         Command::List => cli::list(),
         Command::Record(args) => cli::record(&args),
         Command::Score(args) => cli::score(&args),
+        Command::Honesty(args) => cli::honesty(&args),
         Command::Plaza { source, ground_truth, out, media } => {
             let ground_truth = ground_truth.unwrap_or_else(default_ground_truth);
             let out = out.unwrap_or_else(|| source.clone());

@@ -10,7 +10,7 @@ use linefree_recording::{
 };
 
 use crate::chance::Chance;
-use crate::load_cell::{self, Sampling};
+use crate::load_cell::{self, Furniture, Sampling};
 use crate::scenario::{LayoutKind, Scenario};
 use crate::sensors::{self, Faults, Look, Viewed};
 use crate::stores::SimulatedStore;
@@ -73,7 +73,8 @@ impl Simulation {
         let faults = Faults::new(scenario, &store, seed)?;
         let mut looks = sensors::observe(&store, &happened, &scenario.cameras, &faults.cameras, seed);
         let rate_hz = Chance::new(seed, "rate").pick(&scenario.scales.rates_hz).copied().unwrap_or(60.0);
-        let sampling = Sampling { rate_hz, duration_s: happened.duration_s, seed };
+        let sampling =
+            Sampling { rate_hz, duration_s: happened.duration_s, seed, furniture: Furniture::MEASURED };
         let mut samples = load_cell::weigh(&store.layout, START, sampling, &happened.handlings);
         faults.change_weights(&mut samples, START);
         let mut views = sensors::views(&store, &happened, scenario.vision, seed);
