@@ -89,7 +89,9 @@ impl RecordingWriter {
         let mut row = seconds(self.start, sample.time);
         for plate in &self.columns {
             row.push(',');
-            if let Some((_, grams)) = sample.weights_g.iter().find(|(p, _)| p == plate) {
+            // A full sample has each plate at its own index; only one with gaps is searched.
+            let own = sample.weights_g.get(plate.0).filter(|(p, _)| p == plate);
+            if let Some((_, grams)) = own.or_else(|| sample.weights_g.iter().find(|(p, _)| p == plate)) {
                 row.push_str(&if grams.is_nan() { "nan".to_owned() } else { grams.to_string() });
             }
         }

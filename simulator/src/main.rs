@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use linefree_simulator::{nanostore, plaza};
+use linefree_simulator::{cli, nanostore, plaza};
 
 /// Builds recordings: stores, shoppers and sensors with ground truth.
 #[derive(Parser)]
@@ -14,6 +14,9 @@ use linefree_simulator::{nanostore, plaza};
     version,
     after_help = "\
 Examples:
+  simulator list
+  simulator record pick-and-put-back --seed 7 --out /tmp/r
+  simulator score --scenarios all --seeds 1..9 --report score.json
   simulator plaza                                   build simulator/recordings/plaza again, byte for byte
   simulator plaza --media .linefree/media/vtest.avi  and link the clip into it
   simulator nanostore --data ../shared/data/nanostore --out /tmp/nanostore
@@ -28,6 +31,26 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Name every scenario, with what it is about
+    List,
+    /// Write the recording of a scenario, with expected.json
+    #[command(after_help = "\
+Examples:
+  simulator record pick-and-put-back --seed 7 --out /tmp/r
+  simulator record nanostore-shoppers --seed 7 --out /tmp/n && edge-agent replay /tmp/n --receipts /tmp/n.json")]
+    Record(cli::RecordArgs),
+    /// Run scenarios through the real pipeline and tell how right its receipts are
+    #[command(after_help = "\
+The figures are explained in docs/design/simulator.md.
+
+Examples:
+  simulator score --scenarios all --seeds 1..20 --report score.json
+  simulator score --scenarios 'nanostore-*' --seeds 1..40 --baseline
+  simulator score --scenarios handover,busy-store --seeds 5..9 --list-worst 3
+  simulator score --scenarios all --seeds 1..9 --without hands,views")]
+    Score(cli::ScoreArgs),
+    /// Compare simulated shelf signals with real ones: a plot, and tables in Markdown
+    Honesty(cli::HonestyArgs),
     /// The PETS09-S2L1 clip as a shop floor: checks the script against the clip's ground truth, writes the recording
     #[command(after_help = "\
 Reads store.toml and script.toml in --source. Every action must be borne out by the ground truth: its shopper within \
@@ -74,6 +97,10 @@ Example:
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::List => cli::list(),
+        Command::Record(args) => cli::record(&args),
+        Command::Score(args) => cli::score(&args),
+        Command::Honesty(args) => cli::honesty(&args),
         Command::Plaza { source, ground_truth, out, media } => {
             let ground_truth = ground_truth.unwrap_or_else(default_ground_truth);
             let out = out.unwrap_or_else(|| source.clone());

@@ -75,7 +75,7 @@ const GATES: [(&str, GateKind, [[f64; 2]; 2]); 2] = [
 /// # Errors
 /// When the data cannot be read or is not what this module knows, or the recording cannot be written.
 pub fn build(data: &Path, out: &Path) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
-    let cases: Vec<Case> = read(&data.join("cases.json"))?;
+    let cases = cases(data)?;
     let layout = layout(data, &cases)?;
     let store = StoreFile::parse(&out.join("store.toml"), &store_toml(&layout))?;
     let case = cases.iter().find(|c| c.case == CASE).with_context(|| format!("cases.json has no {CASE}"))?;
@@ -131,6 +131,22 @@ fn script(case: &Case) -> anyhow::Result<Script> {
     };
     let actions = case.events.iter().zip(&TAKES_S).map(action).collect::<anyhow::Result<_>>()?;
     Ok(Script { seed: 20_200_128, rate_hz: 20.0, duration_s: DURATION_S, actions })
+}
+
+/// The real store as the published data describes it, without anybody in it.
+///
+/// # Errors
+/// When the data cannot be read or is not what this module knows.
+pub fn real_layout(data: &Path) -> anyhow::Result<StoreLayout> {
+    layout(data, &cases(data)?)
+}
+
+/// The labelled cases.
+///
+/// # Errors
+/// When cases.json cannot be read.
+pub fn cases(data: &Path) -> anyhow::Result<Vec<Case>> {
+    read(&data.join("cases.json"))
 }
 
 fn layout(data: &Path, cases: &[Case]) -> anyhow::Result<StoreLayout> {
@@ -347,29 +363,45 @@ fn products(path: &Path) -> anyhow::Result<Vec<Product>> {
     published.into_iter().map(product).collect()
 }
 
-#[derive(Deserialize)]
-struct Case {
-    case: String,
-    events: Vec<Event>,
+/// A labelled case: one stay of one or several shoppers.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Case {
+    /// Its name.
+    pub case: String,
+    /// What happened, in order.
+    pub events: Vec<Event>,
 }
 
-#[derive(Deserialize)]
-struct Event {
-    putback: u8,
-    position: Position,
-    shopper: String,
-    products: Vec<String>,
+/// One labelled handling.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Event {
+    /// 1 for a put, 0 for a take.
+    pub putback: u8,
+    /// Where.
+    pub position: Position,
+    /// Who.
+    pub shopper: String,
+    /// When, by somebody's watch: offset into a video and the video's name.
+    pub time: String,
+    /// What: one SKU for each item.
+    pub products: Vec<String>,
 }
 
-#[derive(Deserialize, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Position {
-    gondola: u32,
-    shelf: u32,
-    plates: Vec<u32>,
+/// Plates of one shelf.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Gondola.
+    pub gondola: u32,
+    /// Shelf.
+    pub shelf: u32,
+    /// Plates, neighbours.
+    pub plates: Vec<u32>,
 }
 
 impl Position {
-    fn plates(&self) -> Vec<String> {
+    /// The plates' ids in the store.
+    #[must_use]
+    pub fn plates(&self) -> Vec<String> {
         self.plates.iter().map(|p| format!("{}/{}/{p}", self.gondola, self.shelf)).collect()
     }
 }

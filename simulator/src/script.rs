@@ -12,7 +12,7 @@ use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::Deserialize;
 
-use crate::load_cell::{Handling, Sampling};
+use crate::load_cell::{Furniture, Handling, Sampling};
 
 /// A script.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -86,7 +86,12 @@ impl Script {
     /// How the plates are sampled.
     #[must_use]
     pub fn sampling(&self) -> Sampling {
-        Sampling { rate_hz: self.rate_hz, duration_s: self.duration_s, seed: self.seed }
+        Sampling {
+            rate_hz: self.rate_hz,
+            duration_s: self.duration_s,
+            seed: self.seed,
+            furniture: Furniture::RATTLING,
+        }
     }
 
     /// What the load cells feel. Every item has its own weight, drawn when it is taken and kept until it is put back.
@@ -123,7 +128,13 @@ impl Script {
                     Deed::Touch => {}
                 }
             }
-            handlings.push(Handling { at_s: action.t, duration_s: action.handling_s, plates, delta_g });
+            handlings.push(Handling {
+                at_s: action.t,
+                duration_s: action.handling_s,
+                plates,
+                delta_g,
+                ..Handling::default()
+            });
         }
         Ok(handlings)
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use linefree_domain::shelf::WeightSample;
 use linefree_recording::{GateEvent, Recording};
-use linefree_simulator::load_cell::{Handling, weigh};
+use linefree_simulator::load_cell::{Furniture, Handling, weigh};
 use linefree_simulator::plaza;
 use linefree_simulator::script::{Deed, Script};
 
@@ -120,8 +120,19 @@ fn load_cells_are_as_noisy_as_real_shelves() {
     let plate = layout.plate("a/1/1").unwrap();
     let (mut beside, mut pushed, mut off) = (Vec::new(), Vec::new(), Vec::new());
     for seed in 0..40 {
-        let handling = Handling { at_s: 10.0, duration_s: 3.0, plates: vec![plate], delta_g: -500.0 };
-        let sampling = linefree_simulator::load_cell::Sampling { rate_hz: 20.0, duration_s: 24.0, seed };
+        let handling = Handling {
+            at_s: 10.0,
+            duration_s: 3.0,
+            plates: vec![plate],
+            delta_g: -500.0,
+            ..Handling::default()
+        };
+        let sampling = linefree_simulator::load_cell::Sampling {
+            rate_hz: 20.0,
+            duration_s: 24.0,
+            seed,
+            furniture: Furniture::RATTLING,
+        };
         let samples = weigh(layout, r.manifest.start, sampling, &[handling]);
         // Long means ride out a bump that may fall into them.
         let (before, _) = level(&samples, plate.0, 0.0, 7.0);
