@@ -250,6 +250,7 @@ fn place(
         hands: Vec::new(),
         hand_sd_m: linefree_recording::DEFAULT_HAND_SD_M,
         track: None,
+        tracklet: None,
     }
 }
 
