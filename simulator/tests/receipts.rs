@@ -58,5 +58,7 @@ fn the_plaza_does_not_get_worse() {
     let report = replay(&plaza, false, None).unwrap().report;
     let lines = report.lines.unwrap();
     assert_eq!((report.frames, lines.expected), (795, 33));
-    assert!(lines.right >= 20, "{lines:?}");
+    assert!(lines.right >= 21, "{lines:?}");
+    // Whom it is not sure of, it does not charge.
+    assert_eq!(lines.wrong, 0, "{lines:?}");
 }

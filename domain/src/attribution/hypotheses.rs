@@ -293,6 +293,26 @@ mod tests {
     }
 
     #[test]
+    fn doubted_names_stay_together_and_what_one_has_stays_theirs() {
+        let [a, b] = [1, 2].map(ShopperId);
+        let mut cluster = Cluster { hypotheses: vec![hypothesis(&[(Holder::Shopper(a), 0, 1)], 1.0)] };
+        cluster.exchange(a, b, 0.3, PRUNING);
+        let parts = cluster.split();
+        assert_eq!(parts.len(), 1, "nobody is agreed upon while two names are in doubt");
+        let mut cluster = parts.into_iter().next().unwrap();
+        assert!(cluster.knows(Holder::Shopper(b)));
+        // Whoever goes by the first name takes something.
+        for h in &mut cluster.hypotheses {
+            let owner = h.owner(a);
+            h.add(Holder::Shopper(owner), ProductIndex(7), 1);
+        }
+        let of = |who| cluster.totals(&[Holder::Shopper(who)]);
+        assert!((of(a)[&ProductIndex(0)][&1] - 1.0).abs() < 1e-9);
+        assert!((of(a)[&ProductIndex(7)][&1] - 0.7).abs() < 1e-9);
+        assert!((of(b)[&ProductIndex(7)][&1] - 0.3).abs() < 1e-9);
+    }
+
+    #[test]
     fn equal_beliefs_merge_and_the_weights_sum_to_one() {
         let a = Holder::Shopper(ShopperId(1));
         let mut cluster = Cluster {
