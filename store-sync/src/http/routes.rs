@@ -27,7 +27,7 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    fn rows(&self) -> u32 {
+    pub(super) fn rows(&self) -> u32 {
         self.limit.unwrap_or(100).min(MAX_ROWS)
     }
 }
@@ -153,6 +153,7 @@ pub(super) async fn stats(State(context): State<Context>) -> Result<Json<Stats>,
         viewers_missed: get(&counters.viewers_missed),
         bus_ok: counters.bus_ok.load(Ordering::Relaxed),
         ledger_ok: counters.ledger_ok.load(Ordering::Relaxed),
+        troubles: context.live.troubles(),
         outbox,
     }))
 }
@@ -180,11 +181,15 @@ pub(super) async fn events(
 #[utoipa::path(get, path = "/healthz", responses(
     (status = 200, body = String, description = "The bus is connected and the ledger is being written."),
     (status = 503, body = String, description = "One of them is not; the body names it.")))]
-pub(super) async fn healthz(State(context): State<Context>) -> (StatusCode, &'static str) {
+pub(super) async fn healthz(State(context): State<Context>) -> (StatusCode, String) {
+    let mut troubles = context.live.troubles();
     let ok = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Relaxed);
-    match (ok(&context.live.counters.ledger_ok), ok(&context.live.counters.bus_ok)) {
-        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written\n"),
-        (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "the bus is not connected\n"),
-        (true, true) => (StatusCode::OK, "ok\n"),
+    if !ok(&context.live.counters.bus_ok) {
+        troubles.push("the bus is not connected".to_owned());
+    }
+    if troubles.is_empty() && ok(&context.live.counters.ledger_ok) {
+        (StatusCode::OK, "ok\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, troubles.join("\n") + "\n")
     }
 }

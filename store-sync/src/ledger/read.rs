@@ -6,8 +6,9 @@ use linefree_bus::payload::Event;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use uuid::Uuid;
 
-use super::rebuild::event_of;
-use super::{Doing, LedgerError, clamp_seq, connect};
+use super::projector::file_of;
+use super::store::{EVENT_COLUMNS, EVENT_TABLES, event_of, identity, last_seq};
+use super::{Doing, EventId, LedgerError, clamp_seq, connect};
 
 /// An event with its place in the ledger.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +19,35 @@ pub struct StoredEvent {
     pub received_us: i64,
     /// What happened.
     pub event: Event,
+}
+
+/// What the outbox sends for one place of the ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OutboxEvent {
+    /// An event.
+    Whole(StoredEvent),
+    /// An event whose body retention has let go: its place must be filled all the same.
+    LetGo {
+        /// Its place.
+        ledger_seq: u64,
+        /// Its identity.
+        id: EventId,
+        /// Its kind.
+        kind: String,
+        /// When it happened.
+        time_us: i64,
+    },
+}
+
+impl OutboxEvent {
+    /// Its place in the ledger.
+    #[must_use]
+    pub fn ledger_seq(&self) -> u64 {
+        match self {
+            Self::Whole(stored) => stored.ledger_seq,
+            Self::LetGo { ledger_seq, .. } => *ledger_seq,
+        }
+    }
 }
 
 /// A visit.
@@ -184,11 +214,37 @@ impl LedgerReader {
             return Err(LedgerError::NoLedger(format!("{} does not exist", path.display())));
         }
         let conn = connect(path)?;
+        let views = file_of(path);
+        if !views.is_file() {
+            let told = format!("{} is missing: run `store-sync rebuild`", views.display());
+            return Err(LedgerError::NoLedger(told));
+        }
+        conn.execute("ATTACH ? AS views", [views.display().to_string()]).doing("opening the projections")?;
         conn.pragma_update(None, "query_only", true).doing("opening it for reading")?;
         Ok(Self { conn })
     }
 
-    fn all<T>(
+    /// Everything up to here is in the projections, which is what most questions are answered from.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn projected_seq(&self) -> Result<u64, LedgerError> {
+        self.conn
+            .prepare_cached("SELECT ledger_seq FROM projected")
+            .and_then(|mut s| s.query_row([], |r| r.get::<_, i64>(0)))
+            .doing("reading what is projected")
+            .map(i64::cast_unsigned)
+    }
+
+    /// The last event of the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn last_seq(&self) -> Result<u64, LedgerError> {
+        last_seq(&self.conn).map(i64::cast_unsigned)
+    }
+
+    pub(super) fn all<T>(
         &self,
         sql: &str,
         params: impl Params,
@@ -204,32 +260,57 @@ impl LedgerReader {
     /// # Errors
     /// [`LedgerError`].
     pub fn identity(&self) -> Result<(Uuid, String), LedgerError> {
-        let (id, store): (String, String) = self
-            .conn
-            .query_row("SELECT ledger_id, store FROM ledger", [], |r| Ok((r.get(0)?, r.get(1)?)))
-            .doing("reading its identity")?;
-        Ok((Uuid::parse_str(&id).map_err(|e| LedgerError::NoLedger(e.to_string()))?, store))
+        identity(&self.conn)
     }
 
-    /// Up to `limit` events after a ledger number, in order.
+    /// Up to `limit` events after a ledger number, in order; those whose body was let go are left out.
     ///
     /// # Errors
     /// [`LedgerError`].
     pub fn events_after(&self, after: u64, limit: u32) -> Result<Vec<StoredEvent>, LedgerError> {
+        let whole = |event| match event {
+            OutboxEvent::Whole(stored) => Some(stored),
+            OutboxEvent::LetGo { .. } => None,
+        };
+        Ok(self.outbox_events(after, u64::MAX, limit)?.into_iter().filter_map(whole).collect())
+    }
+
+    /// Up to `limit` places of the ledger after a number and up to another, in order.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn outbox_events(&self, after: u64, until: u64, limit: u32) -> Result<Vec<OutboxEvent>, LedgerError> {
+        let doing = "reading the events";
         let mut statement = self
             .conn
-            .prepare_cached(
-                "SELECT ledger_seq, source, epoch, source_seq, time_us, body, received_us FROM events
-                 WHERE ledger_seq > ? ORDER BY ledger_seq LIMIT ?",
-            )
-            .doing("reading the events")?;
-        let mut rows = statement.query(params![clamp_seq(after), limit]).doing("reading the events")?;
+            .prepare_cached(&format!(
+                "SELECT {EVENT_COLUMNS} FROM {EVENT_TABLES} WHERE e.ledger_seq > ? AND e.ledger_seq <= ?
+                 ORDER BY e.ledger_seq LIMIT ?"
+            ))
+            .doing(doing)?;
+        let mut rows = statement.query(params![clamp_seq(after), clamp_seq(until), limit]).doing(doing)?;
         let mut out = Vec::new();
-        while let Some(row) = rows.next().doing("reading the events")? {
-            out.push(StoredEvent {
-                ledger_seq: row.get::<_, i64>(0).doing("reading the events")?.cast_unsigned(),
-                received_us: row.get(6).doing("reading the events")?,
-                event: event_of(row)?,
+        while let Some(row) = rows.next().doing(doing)? {
+            let ledger_seq = row.get::<_, i64>(0).doing(doing)?.cast_unsigned();
+            out.push(match event_of(row)? {
+                Some(event) => {
+                    let received_us = row.get(7).doing(doing)?;
+                    OutboxEvent::Whole(StoredEvent { ledger_seq, received_us, event })
+                }
+                None => {
+                    let epoch: String = row.get(2).doing(doing)?;
+                    OutboxEvent::LetGo {
+                        ledger_seq,
+                        id: EventId {
+                            source: row.get(1).doing(doing)?,
+                            epoch: Uuid::parse_str(&epoch)
+                                .map_err(|e| LedgerError::NoLedger(e.to_string()))?,
+                            seq: row.get::<_, i64>(3).doing(doing)?.cast_unsigned(),
+                        },
+                        kind: row.get(8).doing(doing)?,
+                        time_us: row.get(4).doing(doing)?,
+                    }
+                }
             });
         }
         Ok(out)
@@ -404,7 +485,7 @@ impl LedgerReader {
     /// [`LedgerError`].
     pub fn sources(&self) -> Result<Vec<SourceRow>, LedgerError> {
         self.all(
-            "SELECT source, epoch, contiguous_seq, highest_seq, last_time_us FROM sources ORDER BY source, epoch",
+            "SELECT source, epoch, contiguous_seq, highest_seq, last_time_us FROM numberings ORDER BY source, epoch",
             [],
             |r| {
                 Ok(SourceRow {
