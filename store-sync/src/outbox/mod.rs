@@ -112,7 +112,9 @@ pub struct Outbox {
     store: String,
     lanes: Lanes,
     to: Box<dyn Deliver>,
-    /// Halved when the cloud finds a batch too large, until one is taken.
+    /// Most events in a batch.
+    page: u32,
+    /// The same, halved when the cloud finds a batch too large, until one is taken.
     max_events: u32,
 }
 
@@ -127,7 +129,15 @@ impl Outbox {
         let (ledger_id, store) = reader.identity()?;
         let acknowledged_seq = reader.acknowledged_seq()?;
         let lanes = Lanes::new(acknowledged_seq);
-        Ok(Self { reader, cursor, ledger_id, store, lanes, to, max_events: MAX_EVENTS })
+        Ok(Self { reader, cursor, ledger_id, store, lanes, to, page: MAX_EVENTS, max_events: MAX_EVENTS })
+    }
+
+    /// With smaller batches than [`MAX_EVENTS`], for links that bear no more.
+    #[must_use]
+    pub fn with_page(mut self, events: u32) -> Self {
+        self.page = events.clamp(1, MAX_EVENTS);
+        self.max_events = self.page;
+        self
     }
 
     /// Everything up to here is in the cloud.
@@ -196,7 +206,7 @@ impl Outbox {
         events: usize,
         answer: u64,
     ) -> Result<Step, LedgerError> {
-        self.max_events = MAX_EVENTS;
+        self.max_events = self.page;
         let end = self.reader.last_seq()?;
         if answer > end {
             self.lanes.on_failure(wanted);
