@@ -157,3 +157,16 @@ fn collect(value: &Value, out: &mut Vec<String>) {
         _ => {}
     }
 }
+
+#[test]
+fn the_asyncapi_document_is_one_by_its_official_schema() {
+    let text = include_str!("official/asyncapi-3.0.0.json");
+    let official = jsonschema::validator_for(&serde_json::from_str(text).unwrap()).unwrap();
+    let document = linefree_bus::schema::asyncapi();
+    let errors: Vec<String> =
+        official.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    let mut broken = document;
+    broken["channels"]["event"]["address"] = json!(7);
+    assert!(!official.is_valid(&broken), "the official schema refuses something");
+}

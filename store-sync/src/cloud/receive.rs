@@ -223,12 +223,12 @@ fn unpacked(headers: &HeaderMap, body: Bytes) -> Result<Bytes, (StatusCode, Stri
     request_body(content = Vec<Object>, content_type = "application/cloudevents-batch+json",
         description = "CloudEvents 1.0 of one store and one ledger, with the extensions `ledger` and `sequence`."),
     responses(
-        (status = 200, body = Acknowledgement),
+        (status = 200, description = "The answer.", body = Acknowledgement),
         (status = 400, body = Problem, description = "Not what the contract says."),
-        (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem),
         (status = 409, body = Problem, description = "It contradicts what is here."),
         (status = 413, description = "Too large: send less at once."),
-        (status = 415, body = Problem)))]
+        (status = 415, description = "Another media type or encoding.", body = Problem)))]
 async fn take_batch(State(cloud): State<Cloud>, headers: HeaderMap, body: Bytes) -> Response {
     if matches!(cloud.bearer(&headers), Bearer::Nobody) {
         return told(StatusCode::UNAUTHORIZED, "a bearer token is needed");
@@ -284,15 +284,15 @@ fn default_limit() -> u32 {
 }
 
 /// The stores that have delivered anything.
-#[utoipa::path(get, path = "/v1/stores", responses((status = 200, body = Vec<Object>), (status = 401, body = Problem)))]
+#[utoipa::path(get, path = "/v1/stores", responses((status = 200, description = "The answer.", body = Vec<Object>), (status = 401, description = "No token, or one that nobody has.", body = Problem)))]
 async fn stores(State(cloud): State<Cloud>, headers: HeaderMap) -> Response {
     cloud.look(&headers, "", CloudEvents::stores).await
 }
 
 /// A store's events in the order in which they came.
 #[utoipa::path(get, path = "/v1/stores/{store}/events", params(("store" = String, Path, description = "The store."), Page),
-    responses((status = 200, body = Vec<PlacedEvent>), (status = 400, description = "A parameter is no number."),
-        (status = 401, body = Problem), (status = 403, body = Problem)))]
+    responses((status = 200, description = "The answer.", body = Vec<PlacedEvent>), (status = 400, description = "A parameter is no number."),
+        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem)))]
 async fn store_events(
     State(cloud): State<Cloud>,
     headers: HeaderMap,
@@ -305,8 +305,8 @@ async fn store_events(
 
 /// The last receipt of each of a store's visits, youngest first.
 #[utoipa::path(get, path = "/v1/stores/{store}/receipts", params(("store" = String, Path, description = "The store."), Page),
-    responses((status = 200, body = Vec<Object>), (status = 400, description = "A parameter is no number."),
-        (status = 401, body = Problem), (status = 403, body = Problem)))]
+    responses((status = 200, description = "The answer.", body = Vec<Object>), (status = 400, description = "A parameter is no number."),
+        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem)))]
 async fn store_receipts(
     State(cloud): State<Cloud>,
     headers: HeaderMap,
@@ -319,8 +319,8 @@ async fn store_receipts(
 
 /// A store's commands after a number, in order.
 #[utoipa::path(get, path = "/v1/stores/{store}/commands", params(("store" = String, Path, description = "The store."), Page),
-    responses((status = 200, body = CommandPage), (status = 400, description = "A parameter is no number."),
-        (status = 401, body = Problem), (status = 403, body = Problem)))]
+    responses((status = 200, description = "The answer.", body = CommandPage), (status = 400, description = "A parameter is no number."),
+        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem)))]
 async fn store_commands(
     State(cloud): State<Cloud>,
     headers: HeaderMap,
@@ -337,8 +337,8 @@ async fn store_commands(
 
 /// What a store has decided about its commands, youngest first.
 #[utoipa::path(get, path = "/v1/stores/{store}/answers", params(("store" = String, Path, description = "The store."), Page),
-    responses((status = 200, body = Vec<Object>), (status = 400, description = "A parameter is no number."),
-        (status = 401, body = Problem), (status = 403, body = Problem)))]
+    responses((status = 200, description = "The answer.", body = Vec<Object>), (status = 400, description = "A parameter is no number."),
+        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem)))]
 async fn store_answers(
     State(cloud): State<Cloud>,
     headers: HeaderMap,
@@ -367,7 +367,7 @@ struct NewCommand {
 #[utoipa::path(post, path = "/v1/stores/{store}/commands", params(("store" = String, Path, description = "The store.")),
     request_body = NewCommand,
     responses((status = 200, body = Object, description = "Its number."), (status = 400, description = "No command."),
-        (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem),
         (status = 409, body = Problem, description = "The id has another content."),
         (status = 415, description = "Not JSON."), (status = 422, description = "A field is missing or unknown.")))]
 async fn issue_command(
