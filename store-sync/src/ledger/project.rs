@@ -55,7 +55,31 @@ fn replaces(body: &EventBody) -> Option<Replaces<'_>> {
 /// Brings the projections up to a page of events, inside the caller's transaction. Returns the odd ones: they are listed
 /// in `oddities` and change nothing else.
 pub(super) fn apply_page(conn: &Connection, page: &[Event]) -> Result<Vec<(EventId, String)>, LedgerError> {
-    let rank = |e: &Event| (e.epoch, e.source.clone(), e.seq);
+    // A fast try first; should a table refuse an event that `sound` let through, the page is undone and done again
+    // event by event.
+    let doing = "projecting a page";
+    execute(conn, "SAVEPOINT page", []).doing(doing)?;
+    let done = match apply_each(conn, page, false) {
+        Err(LedgerError::Sqlite { source, .. })
+            if source.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) =>
+        {
+            execute(conn, "ROLLBACK TO page", []).doing("undoing a page")?;
+            apply_each(conn, page, true)
+        }
+        other => other,
+    };
+    execute(conn, "RELEASE page", []).doing(doing)?;
+    done
+}
+
+fn apply_each(
+    conn: &Connection,
+    page: &[Event],
+    one_by_one: bool,
+) -> Result<Vec<(EventId, String)>, LedgerError> {
+    fn rank(e: &Event) -> (Uuid, &str, u64) {
+        (e.epoch, &e.source, e.seq)
+    }
     let mut last: HashMap<Replaces<'_>, usize> = HashMap::new();
     let mut odd = Vec::new();
     let mut reasons: Vec<Option<String>> = Vec::with_capacity(page.len());
@@ -80,7 +104,9 @@ pub(super) fn apply_page(conn: &Connection, page: &[Event]) -> Result<Vec<(Event
         if replaces(&event.body).is_some_and(|key| last.get(&key) != Some(&at)) {
             continue;
         }
-        if let Some(reason) = apply(conn, event)? {
+        if !one_by_one {
+            apply_body(conn, event).doing("projecting an event")?;
+        } else if let Some(reason) = apply(conn, event)? {
             odd.push((EventId::of(event), reason));
         }
     }
@@ -132,6 +158,30 @@ pub(super) struct By<'a> {
     pub seq: i64,
 }
 
+/// What became of a row that holds the newest state of something.
+pub(super) enum Written {
+    /// There was none.
+    New,
+    /// It replaced an older one, whose children are to go.
+    Newer,
+    /// A later event had written it.
+    Stale,
+}
+
+/// Inserts a row, or updates the older one: two statements, because nearly all rows are new and then have no children
+/// to be looked for.
+pub(super) fn write(
+    conn: &Connection,
+    insert: &str,
+    update: &str,
+    params: &[&dyn rusqlite::ToSql],
+) -> rusqlite::Result<Written> {
+    if execute(conn, insert, params)? > 0 {
+        return Ok(Written::New);
+    }
+    Ok(if execute(conn, update, params)? > 0 { Written::Newer } else { Written::Stale })
+}
+
 /// Ends an upsert so that the greatest identity wins.
 macro_rules! if_later {
     ($table:literal) => {
@@ -181,20 +231,21 @@ fn apply_body(conn: &Connection, event: &Event) -> rusqlite::Result<()> {
         .map(drop),
         EventBody::ItemAttributed(e) => item_attributed(conn, &by, at_us, e),
         EventBody::CartChanged(e) => {
-            let later = execute(
+            let written = write(
                 conn,
-                concat!(
-                    "INSERT INTO carts (visit, changed_us, by_epoch, by_source, by_seq) VALUES (?, ?, ?, ?, ?)
-                     ON CONFLICT DO UPDATE SET changed_us = excluded.changed_us, by_epoch = excluded.by_epoch,
-                       by_source = excluded.by_source, by_seq = excluded.by_seq",
-                    if_later!("carts")
-                ),
+                "INSERT INTO carts (visit, changed_us, by_epoch, by_source, by_seq) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO NOTHING",
+                "UPDATE carts SET changed_us = ?2, by_epoch = ?3, by_source = ?4, by_seq = ?5
+                 WHERE visit = ?1 AND (?3, ?4, ?5) > (by_epoch, by_source, by_seq)",
                 params![e.visit, at_us, by.epoch, by.source, by.seq],
             )?;
-            if later == 0 {
-                return Ok(());
+            match written {
+                Written::New => {}
+                Written::Newer => {
+                    execute(conn, "DELETE FROM cart_lines WHERE visit = ?", params![e.visit])?;
+                }
+                Written::Stale => return Ok(()),
             }
-            execute(conn, "DELETE FROM cart_lines WHERE visit = ?", params![e.visit])?;
             lines(
                 conn,
                 "INSERT INTO cart_lines (visit, sku, name, quantity, unit_price_minor, probability, review)
@@ -263,25 +314,26 @@ fn shelf_changed(conn: &Connection, by: &By<'_>, at_us: i64, e: &ShelfChanged) -
 
 fn item_attributed(conn: &Connection, by: &By<'_>, at_us: i64, e: &ItemAttributed) -> rusqlite::Result<()> {
     let (shelf_epoch, shelf_seq) = (e.shelf_epoch.to_string(), clamp_seq(e.shelf_seq));
-    let later = execute(
+    let written = write(
         conn,
-        concat!(
-            "INSERT INTO attributions (shelf_source, shelf_epoch, shelf_seq, time_us, by_epoch, by_source, by_seq)
-             VALUES (?, ?, ?, ?, ?, ?, ?)
-             ON CONFLICT DO UPDATE SET time_us = excluded.time_us, by_epoch = excluded.by_epoch,
-               by_source = excluded.by_source, by_seq = excluded.by_seq",
-            if_later!("attributions")
-        ),
+        "INSERT INTO attributions (shelf_source, shelf_epoch, shelf_seq, time_us, by_epoch, by_source, by_seq)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+        "UPDATE attributions SET time_us = ?4, by_epoch = ?5, by_source = ?6, by_seq = ?7
+         WHERE shelf_source = ?1 AND shelf_epoch = ?2 AND shelf_seq = ?3
+           AND (?5, ?6, ?7) > (by_epoch, by_source, by_seq)",
         params![e.shelf_source, shelf_epoch, shelf_seq, at_us, by.epoch, by.source, by.seq],
     )?;
-    if later == 0 {
-        return Ok(());
+    match written {
+        Written::New => {}
+        Written::Newer => {
+            execute(
+                conn,
+                "DELETE FROM attribution_candidates WHERE shelf_source = ? AND shelf_epoch = ? AND shelf_seq = ?",
+                params![e.shelf_source, shelf_epoch, shelf_seq],
+            )?;
+        }
+        Written::Stale => return Ok(()),
     }
-    execute(
-        conn,
-        "DELETE FROM attribution_candidates WHERE shelf_source = ? AND shelf_epoch = ? AND shelf_seq = ?",
-        params![e.shelf_source, shelf_epoch, shelf_seq],
-    )?;
     for (rank, c) in (1_i64..).zip(&e.candidates) {
         execute(
             conn,

@@ -214,13 +214,69 @@ impl Projector {
     /// # Errors
     /// [`LedgerError`]; then the old projections stand.
     pub fn rebuild(&mut self, progress: impl Fn(u64, u64)) -> Result<u64, LedgerError> {
+        // Children are written with their parents by the same code, so the links are checked once, at the end.
+        self.views.pragma_update(None, "foreign_keys", false).doing("beginning the rebuild")?;
+        let rebuilt = self.rebuild_unlinked(progress);
+        self.views.pragma_update(None, "foreign_keys", true).doing("ending the rebuild")?;
+        rebuilt
+    }
+
+    fn rebuild_unlinked(&mut self, progress: impl Fn(u64, u64)) -> Result<u64, LedgerError> {
         let tx = begin(&mut self.views)?;
-        empty(&tx)?;
-        let (count, last) = replay(&self.truth, &tx, i64::MAX, progress, |_| Ok(()))?;
-        stand_at(&tx, last)?;
+        drop_all(&tx)?;
+        // Indexes are made of whole tables in the end, which costs less than keeping them sorted all the way.
+        let (indexes, tables): (Vec<&str>, Vec<&str>) =
+            PROJECTIONS.split_inclusive(";\n").partition(|sql| sql.contains("\nCREATE INDEX "));
+        make(&tx, &tables.concat())?;
+        let truth = &mut self.truth;
+        let total: i64 =
+            truth.query_row("SELECT count(*) FROM events", [], |r| r.get(0)).doing("counting the events")?;
+        let (mut done, mut at) = (0, (0, 0));
+        // One thread reads and parses, this one writes.
+        std::thread::scope(|scope| -> Result<(), LedgerError> {
+            let (give, pages) = std::sync::mpsc::sync_channel(4);
+            scope.spawn(move || {
+                let mut after = 0;
+                loop {
+                    let page = page_after(truth, after, i64::MAX);
+                    let more = match &page {
+                        Ok(page) => page.last().map(|row| row.ledger_seq),
+                        Err(_) => None,
+                    };
+                    // A writer that has failed takes no more.
+                    if give.send(page).is_err() {
+                        return;
+                    }
+                    match more {
+                        Some(last) => after = last,
+                        None => return,
+                    }
+                }
+            });
+            for page in pages {
+                let page = page?;
+                let Some(last) = page.last() else { break };
+                at = (last.ledger_seq, last.sum);
+                done += page.len() as u64;
+                let events: Vec<Event> = page.into_iter().filter_map(|row| row.event).collect();
+                apply_page(&tx, &events)?;
+                progress(done, total.cast_unsigned());
+            }
+            Ok(())
+        })?;
+        tx.execute_batch(&indexes.concat()).doing("making the projections' indexes")?;
+        let broken: i64 = tx
+            .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |r| r.get(0))
+            .doing("checking the rebuild")?;
+        if broken > 0 {
+            return Err(LedgerError::Refused(format!(
+                "{broken} rows of the rebuilt projections point at nothing: report this; the old ones stand"
+            )));
+        }
+        stand_at(&tx, at)?;
         tx.commit().doing("committing the rebuild")?;
-        self.at = last;
-        Ok(count)
+        self.at = at;
+        Ok(done)
     }
 
     /// Every projection as text: equal text, equal projections, bit by bit.
@@ -247,6 +303,23 @@ fn begin(conn: &mut Connection) -> Result<Transaction<'_>, LedgerError> {
 
 /// Drops whatever is there and makes the tables.
 fn empty(tx: &Transaction<'_>) -> Result<(), LedgerError> {
+    drop_all(tx)?;
+    make(tx, PROJECTIONS)
+}
+
+fn make(tx: &Transaction<'_>, sql: &str) -> Result<(), LedgerError> {
+    tx.execute_batch(sql)
+        .and_then(|()| {
+            tx.execute(
+                "INSERT INTO projected (one, version, ledger_seq, sum) VALUES (1, ?, 0, 0)",
+                [PROJECTIONS_VERSION],
+            )
+        })
+        .doing("making the projections' tables")?;
+    Ok(())
+}
+
+fn drop_all(tx: &Transaction<'_>) -> Result<(), LedgerError> {
     let drop_all = || -> rusqlite::Result<()> {
         for kind in ["view", "table"] {
             let mut names =
@@ -257,14 +330,9 @@ fn empty(tx: &Transaction<'_>) -> Result<(), LedgerError> {
                 tx.execute_batch(&format!("DROP {kind} \"{name}\""))?;
             }
         }
-        tx.execute_batch(PROJECTIONS)?;
-        tx.execute(
-            "INSERT INTO projected (one, version, ledger_seq, sum) VALUES (1, ?, 0, 0)",
-            [PROJECTIONS_VERSION],
-        )?;
         Ok(())
     };
-    drop_all().doing("making the projections' tables")
+    drop_all().doing("dropping the projections")
 }
 
 fn stand_at(tx: &Transaction<'_>, (seq, sum): (i64, i64)) -> Result<(), LedgerError> {

@@ -134,25 +134,33 @@ struct Numbering {
 
 impl Numbering {
     fn find_or_begin(tx: &Transaction<'_>, source: &str, epoch: Uuid) -> rusqlite::Result<Self> {
-        tx.prepare_cached(
-            "INSERT INTO numberings (source, epoch, contiguous_seq, highest_seq, events, last_time_us)
-             VALUES (?, ?, 0, 0, 0, 0) ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![source, epoch.to_string()])?;
-        tx.prepare_cached(
+        let epoch = epoch.to_string();
+        let mut find = tx.prepare_cached(
             "SELECT numbering, contiguous_seq, highest_seq, events, last_time_us FROM numberings
              WHERE source = ? AND epoch = ?",
-        )?
-        .query_row(params![source, epoch.to_string()], |r| {
-            Ok(Self {
-                numbering: r.get(0)?,
-                contiguous: r.get(1)?,
-                highest: r.get(2)?,
-                events: r.get(3)?,
-                last_time_us: r.get(4)?,
-                changed: false,
+        )?;
+        let mut find = || {
+            find.query_row(params![source, epoch], |r| {
+                Ok(Self {
+                    numbering: r.get(0)?,
+                    contiguous: r.get(1)?,
+                    highest: r.get(2)?,
+                    events: r.get(3)?,
+                    last_time_us: r.get(4)?,
+                    changed: false,
+                })
             })
-        })
+            .optional()
+        };
+        if let Some(known) = find()? {
+            return Ok(known);
+        }
+        tx.execute(
+            "INSERT INTO numberings (source, epoch, contiguous_seq, highest_seq, events, last_time_us)
+             VALUES (?, ?, 0, 0, 0, 0)",
+            params![source, epoch],
+        )?;
+        find()?.ok_or(rusqlite::Error::QueryReturnedNoRows)
     }
 
     fn count(&mut self, seq: i64, time_us: i64) {
@@ -255,7 +263,13 @@ pub(super) fn store_batch(
     }
     let mut complete = BTreeMap::new();
     for (source, epoch, mut numbering) in numberings {
-        let finish = |n: &mut Numbering| n.complete(tx).and_then(|()| n.write(tx));
+        let finish = |n: &mut Numbering| {
+            // Without a hole there is nothing to look for; losses move the end themselves when they are noted.
+            if n.contiguous < n.highest {
+                n.complete(tx)?;
+            }
+            n.write(tx)
+        };
         finish(&mut numbering).doing("finding what is complete")?;
         complete.insert((source.to_owned(), epoch), numbering.contiguous.cast_unsigned());
     }
