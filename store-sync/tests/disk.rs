@@ -4,7 +4,7 @@
 //! where that is not allowed. The test program starts itself again within the namespace, so nothing is left behind.
 
 // A helper that fails is a failed test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 #![cfg(target_os = "linux")]
 
 mod feed;

@@ -6,7 +6,7 @@
 //! order. Agents and the broker are this test program, started again with an environment variable.
 
 // A helper that fails is a failed test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod feed;
 
@@ -199,9 +199,9 @@ fn nothing_acknowledged_is_missing_and_nothing_is_doubled_after_any_process_is_k
         *killed.entry(which).or_default() += 1;
     }
     std::fs::write(dir.path().join("stop"), "").unwrap();
-    for agent in 3..processes.len() {
-        store.wait("an agent's last acknowledgement", || processes[agent].try_wait().unwrap().is_some());
-        assert!(processes[agent].wait().unwrap().success(), "an agent failed:\n{}", store.log_end());
+    for agent in &mut processes[3..] {
+        store.wait("an agent's last acknowledgement", || agent.try_wait().unwrap().is_some());
+        assert!(agent.wait().unwrap().success(), "an agent failed:\n{}", store.log_end());
     }
     store.wait("delivery to the cloud", || {
         LedgerReader::open(&ledger).is_ok_and(|r| r.acknowledged_seq().unwrap() == r.last_seq().unwrap())

@@ -8,6 +8,9 @@
 //! - `sequence` (a CloudEvents extension, zero-padded so that it sorts as text) is the position in the store's ledger,
 //!   `ledger` the id of that ledger: a store that lost its disk starts another ledger at 1.
 //! - `Content-Encoding: gzip` is allowed and optional on both sides.
+//! - An event whose content the store has let go is sent as `org.linefree.event.let-go.v1` with an id of its own, so that
+//!   its number is filled and nothing is contradicted.
+//! - `org.linefree.shopper.forgotten.v1`: whoever keeps copies of these visits deletes their credentials.
 //! - Batches may leave numbers out and bring them later (a store that catches up sends what happens now first).
 //! - `GET /v1/stores/{store}/commands?after=N`: the store's [commands](command) after number N, in order.
 //! - The answer is `200` and `{"acknowledged": N}`: everything of this ledger up to N is durable in the cloud. Anything

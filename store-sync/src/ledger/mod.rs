@@ -38,6 +38,7 @@ mod projector;
 mod read;
 mod read_orders;
 pub mod retention;
+mod rows;
 mod sound;
 mod store;
 
@@ -53,11 +54,12 @@ pub use check::{CheckReport, Finding, Severity};
 pub use cursor::OutboxCursor;
 pub use own::OWN_SOURCE;
 pub use projector::{Projected, Projector};
-pub use read::{
-    CandidateRow, CartRow, EvidenceRow, FaultRow, LedgerReader, LineRow, OutboxEvent, ReceiptRow, SourceRow,
-    StoredEvent, Totals, VisitRow,
-};
+pub use read::LedgerReader;
 pub use read_orders::{OrderRow, PaymentRow, StockRow, TaskRow};
+pub use rows::{
+    CandidateRow, CartRow, EvidenceRow, FaultRow, LineRow, OutboxEvent, ReceiptRow, SourceRow, StoredEvent,
+    Totals, VisitRow,
+};
 
 /// What went wrong with the ledger.
 #[derive(Debug, thiserror::Error)]

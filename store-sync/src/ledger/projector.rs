@@ -12,14 +12,17 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::project::apply_page;
-use super::store::{EVENT_COLUMNS, EVENT_TABLES, event_of};
+use super::store::{EVENT_COLUMNS, EVENT_TABLES, event_of, identity};
 use super::{Doing, EventId, LedgerError, StoredEvent, connect};
 
 /// The projections as they are made now.
 pub(super) const PROJECTIONS: &str = include_str!("schema/projections.sql");
 
 /// Raise it whenever `projections.sql`, or what `project.rs` writes into it, changes.
-pub(super) const PROJECTIONS_VERSION: i64 = 2;
+pub(super) const PROJECTIONS_VERSION: i64 = 3;
+
+/// Memory for pages, KiB: a rebuild is one transaction, and what does not fit is written and read back many times.
+const CACHE_KIB: i64 = 64 << 10;
 
 /// Events projected in one transaction.
 const PAGE: i64 = 1000;
@@ -65,6 +68,8 @@ pub struct Projected {
 pub struct Projector {
     truth: Connection,
     views: Connection,
+    /// Which ledger they are made of.
+    of: String,
     /// Everything up to here is in the projections, and the sum of that event.
     at: (i64, i64),
 }
@@ -84,7 +89,7 @@ impl Projector {
         truth.pragma_update(None, "query_only", true).doing("opening it for reading")?;
         let path = file_of(ledger);
         let begun = connect(&path).and_then(|views| {
-            let mut projector = Self { truth, views, at: (0, 0) };
+            let mut projector = Self { truth, views, of: String::new(), at: (0, 0) };
             projector.renew()?;
             Ok(projector)
         });
@@ -106,7 +111,7 @@ impl Projector {
                 }
                 let truth = connect(ledger)?;
                 truth.pragma_update(None, "query_only", true).doing("opening it for reading")?;
-                let mut projector = Self { truth, views: connect(&path)?, at: (0, 0) };
+                let mut projector = Self { truth, views: connect(&path)?, of: String::new(), at: (0, 0) };
                 projector.renew()?;
                 Ok(projector)
             }
@@ -117,6 +122,7 @@ impl Projector {
     /// Finds out where the projections stand, and empties them when they are not this ledger's or this program's.
     fn renew(&mut self) -> Result<(), LedgerError> {
         self.views.pragma_update(None, "synchronous", "NORMAL").doing("opening the projections")?;
+        self.views.pragma_update(None, "cache_size", -CACHE_KIB).doing("opening the projections")?;
         let made: bool = self
             .views
             .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'projected')", [], |r| {
@@ -124,26 +130,39 @@ impl Projector {
             })
             .doing("opening the projections")?;
         if made {
-            let (version, seq, sum): (i64, i64, i64) = self
+            // The version comes first: in a file of another one, the other columns may not be there.
+            let version: i64 = self
                 .views
-                .query_row("SELECT version, ledger_seq, sum FROM projected", [], |r| {
-                    Ok((r.get(0)?, r.get(1)?, r.get(2)?))
-                })
+                .query_row("SELECT version FROM projected", [], |r| r.get(0))
                 .doing("opening the projections")?;
-            self.at = (seq, sum);
-            if version == PROJECTIONS_VERSION && self.fits()? {
-                return Ok(());
+            if version == PROJECTIONS_VERSION {
+                (self.of, self.at) = self
+                    .views
+                    .query_row("SELECT ledger_id, ledger_seq, sum FROM projected", [], |r| {
+                        Ok((r.get(0)?, (r.get(1)?, r.get(2)?)))
+                    })
+                    .doing("opening the projections")?;
+                if self.fits()? {
+                    return Ok(());
+                }
             }
         }
+        let (of, _) = identity(&self.truth)?;
+        let of = of.to_string();
         let tx = begin(&mut self.views)?;
-        empty(&tx)?;
+        drop_all(&tx)?;
+        make(&tx, PROJECTIONS, &of)?;
         tx.commit().doing("making the projections' tables")?;
         self.at = (0, 0);
+        self.of = of;
         Ok(())
     }
 
     /// Is the event where the projections end still the one that they were made of?
     fn fits(&self) -> Result<bool, LedgerError> {
+        if identity(&self.truth)?.0.to_string() != self.of {
+            return Ok(false);
+        }
         if self.at.0 == 0 {
             return Ok(true);
         }
@@ -222,12 +241,13 @@ impl Projector {
     }
 
     fn rebuild_unlinked(&mut self, progress: impl Fn(u64, u64)) -> Result<u64, LedgerError> {
+        let of = identity(&self.truth)?.0.to_string();
         let tx = begin(&mut self.views)?;
         drop_all(&tx)?;
         // Indexes are made of whole tables in the end, which costs less than keeping them sorted all the way.
         let (indexes, tables): (Vec<&str>, Vec<&str>) =
             PROJECTIONS.split_inclusive(";\n").partition(|sql| sql.contains("\nCREATE INDEX "));
-        make(&tx, &tables.concat())?;
+        make(&tx, &tables.concat(), &of)?;
         let truth = &mut self.truth;
         let total: i64 =
             truth.query_row("SELECT count(*) FROM events", [], |r| r.get(0)).doing("counting the events")?;
@@ -276,6 +296,7 @@ impl Projector {
         stand_at(&tx, at)?;
         tx.commit().doing("committing the rebuild")?;
         self.at = at;
+        self.of = of;
         Ok(done)
     }
 
@@ -301,18 +322,12 @@ fn begin(conn: &mut Connection) -> Result<Transaction<'_>, LedgerError> {
     conn.transaction_with_behavior(TransactionBehavior::Immediate).doing("beginning to project")
 }
 
-/// Drops whatever is there and makes the tables.
-fn empty(tx: &Transaction<'_>) -> Result<(), LedgerError> {
-    drop_all(tx)?;
-    make(tx, PROJECTIONS)
-}
-
-fn make(tx: &Transaction<'_>, sql: &str) -> Result<(), LedgerError> {
+fn make(tx: &Transaction<'_>, sql: &str, of: &str) -> Result<(), LedgerError> {
     tx.execute_batch(sql)
         .and_then(|()| {
             tx.execute(
-                "INSERT INTO projected (one, version, ledger_seq, sum) VALUES (1, ?, 0, 0)",
-                [PROJECTIONS_VERSION],
+                "INSERT INTO projected (one, version, ledger_id, ledger_seq, sum) VALUES (1, ?, ?, 0, 0)",
+                params![PROJECTIONS_VERSION, of],
             )
         })
         .doing("making the projections' tables")?;

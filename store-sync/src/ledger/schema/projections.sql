@@ -13,7 +13,9 @@ CREATE TABLE projected (
   one        INTEGER PRIMARY KEY CHECK (one = 1),
   -- Which projections.sql and project.rs made them; another number makes them again.
   version    INTEGER NOT NULL,
-  -- The last event that is in them, and its sum: another event there now means that the ledger was put back from a copy.
+  -- Of which ledger. A ledger that was put back from a copy has another id.
+  ledger_id  TEXT    NOT NULL,
+  -- The last event that is in them, and its sum: another event there now means that the file was put back by hand.
   ledger_seq INTEGER NOT NULL CHECK (ledger_seq >= 0),
   sum        INTEGER NOT NULL
 ) STRICT;
