@@ -29,6 +29,9 @@ const UPLINK_BYTES_PER_S: f64 = 250_000.0;
 /// A row of the table.
 const ROW_S: f64 = 15.0;
 
+/// Second, events behind, and how long each live event of the row waited, seconds.
+type Row = (f64, u64, Vec<f64>);
+
 /// The cloud behind the link.
 struct Link(Arc<Mutex<State>>);
 
@@ -97,7 +100,7 @@ fn main() -> anyhow::Result<()> {
     let state = Arc::new(Mutex::new(State { cloud, now_s: 0.0, arrived: Vec::new() }));
     let mut outbox = Outbox::open(&path, Box::new(Link(Arc::clone(&state))))?;
     let (mut happened, mut row_end, mut seen) = (0_u64, 0.0, 0);
-    let mut rows: Vec<(f64, u64, Vec<f64>)> = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     loop {
         let now_s = lock(&state).now_s;
         let due = (now_s * LIVE_PER_S) as u64;
@@ -160,10 +163,10 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Two curves over the same time: what is behind, and how long live events wait.
-fn draw(rows: &[(f64, u64, Vec<f64>)]) -> String {
+fn draw(rows: &[Row]) -> String {
     let end_s = rows.last().map_or(1.0, |r| r.0).max(1.0);
     let longest = rows.iter().map(|r| percentile(&r.2, 0.95)).fold(0.5, f64::max);
-    let curve = |value: &dyn Fn(&(f64, u64, Vec<f64>)) -> f64| {
+    let curve = |value: &dyn Fn(&Row) -> f64| {
         rows.iter().fold(String::new(), |mut text, row| {
             let _ = write!(text, "{:.1},{:.1} ", 60.0 + 560.0 * row.0 / end_s, 260.0 - 220.0 * value(row));
             text

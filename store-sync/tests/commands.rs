@@ -1,7 +1,7 @@
 //! The cloud's commands: taken once, in order, or refused with a reason; whatever a cloud sends.
 
 // A helper that fails is a failed test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod feed;
 
