@@ -42,7 +42,7 @@ fn shop(dir: &Path) -> (Ledger, PathBuf) {
 }
 
 fn command(seq: u64, version: u64, body: Value) -> Command {
-    Command { command: format!("c{seq}"), seq, version, issued_us: 5, body }
+    Command { command: format!("c{seq}"), seq, version, issued_us: 5, answered: None, body }
 }
 
 /// Decides about bodies in turn, with the projections kept up to date as the server does.
@@ -184,6 +184,29 @@ fn money_moves_once() {
     desk.ledger.rebuild(|_, _| ()).unwrap();
     assert_eq!(desk.ledger.dump_projections().unwrap(), live);
     assert_eq!(reader.check().unwrap().findings, []);
+}
+
+#[test]
+fn an_older_copy_does_not_pay_back_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::new(dir.path());
+    let refund = json!({"kind": "refund", "refund": "r1", "visit": "v1", "reason": "mouldy",
+        "lines": [{"sku": "milk", "quantity": 1, "amount_minor": 199}]});
+    let policy = json!({"kind": "policy", "review_below": 0.8});
+    // As the cloud lists them to a store whose ledger has forgotten them.
+    let told = |seq, version, answered, body: &Value| Command {
+        answered: Some(answered),
+        ..command(seq, version, body.clone())
+    };
+    let decided = desk.commander.take(&[told(1, 0, true, &refund)], 7).unwrap();
+    assert_eq!((decided.accepted, decided.command_seq), (1, 1));
+    assert_eq!(desk.commander.take(&[told(2, 0, false, &refund)], 7).unwrap().refused.len(), 1);
+    assert_eq!(desk.ledger.last_seq().unwrap(), 2, "nothing happened, and nothing is answered again");
+    // How things are comes into force again.
+    assert_eq!(desk.commander.take(&[told(3, 5, true, &policy)], 7).unwrap().accepted, 1);
+    assert_eq!(desk.commander.in_force("policy").unwrap().unwrap().0, 5);
+    // The same number once more is known, whatever the cloud knows of the answer.
+    assert_eq!(desk.commander.take(&[command(1, 0, refund)], 7).unwrap().known, 1);
 }
 
 #[test]

@@ -25,6 +25,10 @@ pub struct Command {
     /// When the cloud issued it.
     #[serde(default)]
     pub issued_us: i64,
+    /// Set when the cloud has this store's answer already: taken, or refused. A store that was put back from an older
+    /// copy does not move money or pick an order a second time then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<bool>,
     /// What it commands; its `kind` says what the rest of it is.
     #[schema(value_type = CommandBody)]
     pub body: Value,

@@ -336,7 +336,7 @@ impl CloudEvents {
     pub fn commands(&self, store: &str, after: u64, limit: u32) -> rusqlite::Result<Vec<Command>> {
         self.conn
             .prepare_cached(
-                "SELECT command, seq, version, issued_us, body FROM commands WHERE store = ? AND seq > ?
+                "SELECT command, seq, version, issued_us, body, accepted FROM commands WHERE store = ? AND seq > ?
                  ORDER BY seq LIMIT ?",
             )?
             .query_map(params![store, i64::try_from(after).unwrap_or(i64::MAX), limit], |r| {
@@ -346,6 +346,7 @@ impl CloudEvents {
                     seq: r.get::<_, i64>(1)?.cast_unsigned(),
                     version: r.get::<_, i64>(2)?.cast_unsigned(),
                     issued_us: r.get(3)?,
+                    answered: r.get(5)?,
                     body: serde_json::from_str(&body).unwrap_or(Value::Null),
                 })
             })?

@@ -3,7 +3,8 @@
 //! **One transaction** holds the decision, what it changes and the answer. **In order**: a command whose number is not
 //! the next is not looked at; a known number is skipped. **Never guess**: a body that is broken, of an unknown kind, older
 //! than what is in force, or about something that this store does not have is refused, and the reason says which field.
-//! **Money**: a line is answered once; refunds never exceed what a visit paid, counting every earlier refund.
+//! **Money**: a line is answered once; refunds never exceed what a visit paid, counting every earlier refund. A ledger that
+//! was put back from an older copy is told by the cloud what it had answered, and does not do it again.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -185,8 +186,13 @@ impl Commander {
         } else {
             serde_json::from_value::<CommandBody>(command.body.clone()).map_err(|e| format!("body: {e}"))
         };
+        let before = command.answered.filter(|_| parsed.as_ref().is_ok_and(|body| !body.is_state()));
         let decision = match &parsed {
             Err(why) => Err(why.clone()),
+            // The cloud has the answer, this ledger does not: it was put back from an older copy. What followed from the
+            // command comes back with the events; it must not happen twice.
+            Ok(_) if before == Some(true) => Ok(Vec::new()),
+            Ok(_) if before == Some(false) => Err("refused before the ledger was put back".to_owned()),
             Ok(body) => decide_body(&tx, reader, facts, command, body)?,
         };
         let reason: Option<String> =
@@ -221,6 +227,10 @@ impl Commander {
         for body in decision.unwrap_or_default() {
             own::say(&tx, body, now_us)?;
         }
+        if before.is_some() {
+            tx.commit().doing(doing)?;
+            return Ok(reason);
+        }
         let answer = CommandAnswered {
             command: row_id,
             command_seq: command.seq,
@@ -236,8 +246,9 @@ impl Commander {
 }
 
 fn text_of(command: &Command) -> String {
-    // A JSON value has no keys that are no text, so it can always be written.
-    serde_json::to_string(command).unwrap_or_default()
+    // What the cloud knows of the answer changes; the command does not. A JSON value has no keys that are no text, so it
+    // can always be written.
+    serde_json::to_string(&Command { answered: None, ..command.clone() }).unwrap_or_default()
 }
 
 fn in_force(conn: &Connection, kind: &str) -> Result<Option<(u64, String)>, LedgerError> {

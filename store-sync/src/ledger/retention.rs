@@ -76,7 +76,7 @@ pub fn let_go(
         for source in &sources {
             let bound = first_kept(&truth, source, kind, before_us, until_seq).doing(doing)?;
             loop {
-                let gone = let_go_chunk(&mut truth, source, kind, &bound).doing(doing)?;
+                let gone = let_go_chunk(&mut truth, source, kind, &bound, until_seq).doing(doing)?;
                 total += gone as u64;
                 if gone < CHUNK {
                     break;
@@ -89,7 +89,7 @@ pub fn let_go(
     Ok(total)
 }
 
-/// Epoch and number of the first event of a source and kind that stays; the end of all epochs when none does.
+/// Epoch and number of the first event of a source and kind that stays; just behind the last one when none does.
 type Bound = (String, i64);
 
 fn first_kept(
@@ -107,17 +107,35 @@ fn first_kept(
         )?
         .query_row(params![source, kind, before_us, until_seq], |r| Ok((r.get(0)?, r.get(1)?)))
         .optional()?;
-    Ok(found.unwrap_or_else(|| ("~".to_owned(), 0)))
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    // Nothing stays of what is there now; what arrives meanwhile has a greater number and is not touched.
+    let last = truth
+        .prepare_cached(
+            "SELECT n.epoch, e.source_seq + 1 FROM numberings n JOIN events e USING (numbering)
+             WHERE n.source = ? AND e.kind = ? AND e.ledger_seq <= ? ORDER BY n.epoch DESC, e.source_seq DESC LIMIT 1",
+        )?
+        .query_row(params![source, kind, until_seq], |r| Ok((r.get(0)?, r.get(1)?)))
+        .optional()?;
+    Ok(last.unwrap_or_default())
 }
 
-fn let_go_chunk(truth: &mut Connection, source: &str, kind: &str, bound: &Bound) -> rusqlite::Result<usize> {
+fn let_go_chunk(
+    truth: &mut Connection,
+    source: &str,
+    kind: &str,
+    bound: &Bound,
+    until_seq: i64,
+) -> rusqlite::Result<usize> {
     let tx = truth.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let seqs: Vec<i64> = tx
         .prepare_cached(
             "SELECT e.ledger_seq FROM numberings n JOIN events e USING (numbering)
-             WHERE n.source = ? AND e.kind = ? AND e.body IS NOT NULL AND (n.epoch, e.source_seq) < (?, ?) LIMIT ?",
+             WHERE n.source = ? AND e.kind = ? AND e.body IS NOT NULL AND (n.epoch, e.source_seq) < (?, ?)
+               AND e.ledger_seq <= ? LIMIT ?",
         )?
-        .query_map(params![source, kind, bound.0, bound.1, CHUNK as i64], |r| r.get(0))?
+        .query_map(params![source, kind, bound.0, bound.1, until_seq, CHUNK as i64], |r| r.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for seq in &seqs {
         tx.prepare_cached("UPDATE events SET body = NULL WHERE ledger_seq = ?")?.execute([seq])?;
