@@ -3,13 +3,21 @@
 //! Two families. **Numbered events** ([`Event`]) matter: whoever originates one numbers it per source and epoch,
 //! journals it, and re-sends it until the ledger has acknowledged it. **Momentary messages** (people, shoppers,
 //! watermarks, status) are worth one moment and are not journalled. Unknown fields are refused: within a version
-//! of the topic prefix, only optional fields may be added.
+//! of the topic prefix, only optional fields and new kinds of event may be added; a receiver that does not know a kind
+//! counts it as malformed and goes on.
 //!
 //! Times are `time_us`, microseconds since the Unix epoch. Lengths are metres, weights grams, money minor units.
+
+mod commerce;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use commerce::{
+    CommandAnswered, OrderChanged, OrderLine, OrderState, RefundIssued, RefundLine, ReviewAnswered,
+    ShopperForgotten, StockCounted, TaskChanged, TaskState,
+};
 
 /// An event that matters, numbered by its source.
 ///
@@ -49,6 +57,20 @@ pub enum EventBody {
     VisitClosed(VisitClosed),
     /// A device or sensor is faulty, or well again.
     DeviceFault(DeviceFault),
+    /// Somebody looked at a line in review.
+    ReviewAnswered(ReviewAnswered),
+    /// Money goes back.
+    RefundIssued(RefundIssued),
+    /// Somebody counted what lies on a plate.
+    StockCounted(StockCounted),
+    /// An online order, as it stands.
+    OrderChanged(OrderChanged),
+    /// A pick by a robot or a person, as it stands.
+    TaskChanged(TaskChanged),
+    /// The store has decided about a command of the cloud's.
+    CommandAnswered(CommandAnswered),
+    /// A shopper's personal data was deleted.
+    ShopperForgotten(ShopperForgotten),
 }
 
 /// A lift (negative delta) or a put (positive delta).

@@ -61,8 +61,8 @@ fn every_example_fits_its_schema_and_the_decoder() {
         seen.insert(example.payload);
         seen.extend(example.value.pointer("/body/kind").map(|_| example.name));
     }
-    // 7 payloads, 7 kinds of event.
-    assert_eq!(seen.len(), schemas().len() + 7, "{seen:?}");
+    // 7 payloads, 14 kinds of event.
+    assert_eq!(seen.len(), schemas().len() + 14, "{seen:?}");
 }
 
 /// Schema and decoder refuse the same: a missing field, an unknown field and a field of another type, at every
@@ -156,4 +156,17 @@ fn collect(value: &Value, out: &mut Vec<String>) {
         Value::Array(items) => items.iter().for_each(|v| collect(v, out)),
         _ => {}
     }
+}
+
+#[test]
+fn the_asyncapi_document_is_one_by_its_official_schema() {
+    let text = include_str!("official/asyncapi-3.0.0.json");
+    let official = jsonschema::validator_for(&serde_json::from_str(text).unwrap()).unwrap();
+    let document = linefree_bus::schema::asyncapi();
+    let errors: Vec<String> =
+        official.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    let mut broken = document;
+    broken["channels"]["event"]["address"] = json!(7);
+    assert!(!official.is_valid(&broken), "the official schema refuses something");
 }

@@ -48,8 +48,47 @@ Example:
   store-sync check --data /var/lib/linefree"
     )]
     Check(LedgerPlace),
-    /// Print the API's OpenAPI description, as docs/ref/openapi.json holds it.
-    Openapi,
+    /// Write a copy of a ledger to a new file, beside the running server.
+    #[command(
+        after_help = "The copy is compact and consistent. It holds credentials: keep it as you keep the ledger.
+
+Example:
+  store-sync backup --data /var/lib/linefree --to /backup/ledger-monday.sqlite"
+    )]
+    Backup(BackupArgs),
+    /// Put a copy of a ledger back, beside the running server or without it.
+    #[command(
+        after_help = "The restored ledger gets a new id, and everything is delivered to the cloud again under it; \
+                            the cloud keeps each event once. Sources are asked for what the copy lacks; what they no \
+                            longer have is taken back from the cloud by `refill`.
+
+Examples:
+  store-sync restore --data /var/lib/linefree --from /backup/ledger-monday.sqlite
+  store-sync restore --data /var/lib/linefree --here     the file was put back by other means"
+    )]
+    Restore(RestoreArgs),
+    /// Take events back from the cloud that a restored ledger lacks. The server must be stopped.
+    Refill(RefillArgs),
+    /// Delete a shopper's personal data; what they bought and paid stays.
+    #[command(
+        after_help = "The credential is read from standard input, so that it is in no list of processes.
+
+Example:
+  store-sync delete-my-data --data /var/lib/linefree < credential.txt"
+    )]
+    DeleteMyData(LedgerPlace),
+    /// Let go of old evidence: shelf events, explanations, carts, gate passages, faults. Money stays.
+    #[command(after_help = "A policy command of the cloud's does the same every hour.
+
+Example:
+  store-sync let-go --data /var/lib/linefree --keep shelf_changed=90 --keep cart_changed=30")]
+    LetGo(LetGoArgs),
+    /// Print an OpenAPI description, as docs/ref/openapi.json holds it.
+    Openapi {
+        /// The cloud's API instead of the store's: docs/ref/cloud-openapi.json.
+        #[arg(long)]
+        cloud: bool,
+    },
     /// Print a completion script for a shell.
     #[command(after_help = "Example:
   store-sync completions zsh > ~/.zfunc/_store-sync")]
@@ -108,9 +147,71 @@ pub struct ReceiveArgs {
     /// Folder of its database.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// File whose first line is the bearer token that stores must send.
+    /// File whose first line is the bearer token for everything.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// File with a line `STORE TOKEN` for each store: each may then act for itself only.
+    #[arg(long, value_name = "FILE")]
+    pub store_tokens: Option<PathBuf>,
+}
+
+/// Where a copy goes.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// Which ledger.
+    #[command(flatten)]
+    pub place: LedgerPlace,
+    /// A file that does not exist yet.
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+}
+
+/// Which copy.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// Which ledger.
+    #[command(flatten)]
+    pub place: LedgerPlace,
+    /// The copy.
+    #[arg(long, value_name = "FILE", required_unless_present = "here")]
+    pub from: Option<PathBuf>,
+    /// The ledger's own file was put back by other means: give it its new id.
+    #[arg(long, conflicts_with = "from")]
+    pub here: bool,
+}
+
+/// From which cloud.
+#[derive(Debug, Args)]
+pub struct RefillArgs {
+    /// Which ledger.
+    #[command(flatten)]
+    pub place: LedgerPlace,
+    /// Where the cloud takes batches [default: [cloud] url of store.toml].
+    #[arg(long, value_name = "URL")]
+    pub cloud: Option<String>,
+    /// File whose first line is the cloud's bearer token; belongs to --cloud.
+    #[arg(long, value_name = "FILE", requires = "cloud")]
+    pub cloud_token_file: Option<PathBuf>,
+}
+
+/// What is kept for how long.
+#[derive(Debug, Args)]
+pub struct LetGoArgs {
+    /// Which ledger.
+    #[command(flatten)]
+    pub place: LedgerPlace,
+    /// How many days events of a kind are kept; may be given several times.
+    #[arg(long, value_name = "KIND=DAYS", required = true, value_parser = keep)]
+    pub keep: Vec<(String, u32)>,
+    /// Also what no cloud has: for stores without one.
+    #[arg(long)]
+    pub also_undelivered: bool,
+}
+
+fn keep(text: &str) -> Result<(String, u32), String> {
+    let (kind, days) = text.split_once('=').ok_or("write KIND=DAYS, for example cart_changed=30")?;
+    let days = days.parse().map_err(|e| format!("{days:?} is no number of days: {e}"))?;
+    Ok((kind.to_owned(), days))
 }
 
 /// Which ledger.

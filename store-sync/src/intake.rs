@@ -1,5 +1,7 @@
 //! Bus to ledger: group commits, acknowledgements after them, requests for what is missing.
 //!
+//! What follows from the events is written right after, on another thread ([`crate::projecting`]).
+//!
 //! **Order of things.** An event is acknowledged only after the transaction that holds it is durable, never before. What
 //! arrives while a transaction is being written makes the next one, so batches grow with the load by themselves.
 //!
@@ -13,13 +15,16 @@ use std::time::Duration;
 
 use linefree_bus::client::{BusClient, Inbox, Incoming, Outgoing};
 use linefree_bus::gap::{GapTracker, MarkVerdict, Verdict};
-use linefree_bus::payload::{Ack, Event, Status};
+use linefree_bus::payload::{Ack, DeviceFault, Event, EventBody, Status};
 use tokio::sync::watch;
 
 use crate::clock::wall_us;
 use crate::ledger::{Appended, Ledger, LedgerError};
 use crate::live::{Live, POSITIONS_EVERY, count};
 use crate::outbox::RunningOutbox;
+use crate::projecting::{Progress, Waker};
+
+pub use crate::ledger::OWN_SOURCE as LEDGER_SOURCE;
 
 /// Most events in a transaction.
 pub const MAX_BATCH: usize = 1000;
@@ -30,9 +35,6 @@ const MAX_MESSAGES: usize = 4000;
 /// How often the ledger tells its own state.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 
-/// The name under which the ledger itself is on the bus.
-pub const LEDGER_SOURCE: &str = "ledger";
-
 /// Takes everything from the bus into the ledger until told to stop.
 pub struct Intake {
     /// `None` only while a transaction is being written on another thread.
@@ -42,6 +44,7 @@ pub struct Intake {
     inbox: Inbox,
     live: Arc<Live>,
     outbox: Option<Arc<RunningOutbox>>,
+    projections: (Arc<Progress>, Waker),
     batch: Vec<Event>,
     losses: Vec<(String, uuid::Uuid, u64, u64)>,
     status: Status,
@@ -58,16 +61,25 @@ impl Intake {
         inbox: Inbox,
         live: Arc<Live>,
         outbox: Option<Arc<RunningOutbox>>,
+        projections: (Arc<Progress>, Waker),
         status: Status,
     ) -> Result<Self, LedgerError> {
-        let mut tracker = GapTracker::new();
-        for (source, epoch, seq) in ledger.complete()? {
-            tracker.resume(&source, epoch, seq);
-            publish(&client, Outgoing::Ack(Ack { source, epoch, seq }));
-        }
+        let tracker = resume(&ledger, &client)?;
+        projections.0.on_stored(ledger.last_seq()?);
         live.counters.ledger_ok.store(true, Ordering::Relaxed);
         let (batch, losses) = (Vec::new(), Vec::new());
-        Ok(Self { ledger: Some(ledger), tracker, client, inbox, live, outbox, batch, losses, status })
+        Ok(Self {
+            ledger: Some(ledger),
+            tracker,
+            client,
+            inbox,
+            live,
+            outbox,
+            projections,
+            batch,
+            losses,
+            status,
+        })
     }
 
     /// Runs until told to stop, then writes what is at hand and gives the connection back to be closed.
@@ -82,7 +94,11 @@ impl Intake {
             let incoming = tokio::select! {
                 _ = stop.changed() => None,
                 _ = positions.tick() => { self.live.tick(); continue }
-                _ = told.tick() => { self.tell_status(); continue }
+                _ = told.tick() => {
+                    self.notice_replacement();
+                    self.tell_status();
+                    continue
+                }
                 incoming = self.inbox.recv() => incoming,
             };
             match incoming {
@@ -174,11 +190,16 @@ impl Intake {
         let batch = Arc::new(std::mem::take(&mut self.batch));
         let losses = Arc::new(std::mem::take(&mut self.losses));
         let mut pause = Duration::from_millis(100);
+        let since_us = wall_us();
         loop {
             let mut ledger = self.ledger.take().ok_or_else(|| anyhow::anyhow!("the ledger's thread died"))?;
             let (events, lost) = (Arc::clone(&batch), Arc::clone(&losses));
+            let failing = !self.live.counters.ledger_ok.load(Ordering::Relaxed);
             let (ledger, done) = tokio::task::spawn_blocking(move || {
-                let done = append(&mut ledger, &events, &lost);
+                let done = store(&mut ledger, &events, &lost);
+                if done.is_ok() && failing {
+                    note_failure(&mut ledger, since_us);
+                }
                 (ledger, done)
             })
             .await?;
@@ -186,15 +207,24 @@ impl Intake {
             match done {
                 Ok(done) => {
                     self.live.counters.ledger_ok.store(true, Ordering::Relaxed);
-                    self.wrote(&batch, done);
+                    self.live.trouble_over("ledger");
+                    self.wrote(done);
+                    return Ok(());
+                }
+                Err(LedgerError::Replaced { .. }) => {
+                    // What is at hand was numbered for the ledger that was; its sources still have it.
+                    self.replaced();
                     return Ok(());
                 }
                 Err(e) => {
                     self.live.counters.ledger_ok.store(false, Ordering::Relaxed);
                     count(&self.live.counters.failed_batches, 1);
-                    tracing::error!(
-                        events = batch.len(),
-                        "{e}. Nothing is acknowledged until it can be written: check the disk; trying again"
+                    self.live.trouble(
+                        "ledger",
+                        &format!(
+                            "{e}. Nothing is acknowledged until it can be written: check the disk (is it full, or \
+                             mounted read-only?); the sources keep their events, and it is tried again"
+                        ),
                     );
                 }
             }
@@ -209,7 +239,30 @@ impl Intake {
         }
     }
 
-    fn wrote(&self, batch: &[Event], done: Appended) {
+    /// Goes on with a ledger that was put back from a copy: says how much it has, and asks for the rest as soon as the
+    /// sources tell their last numbers.
+    fn replaced(&mut self) {
+        let Some(ledger) = &mut self.ledger else { return };
+        tracing::warn!(
+            "the ledger was put back from a copy: its sources are asked for what it lacks. What they no longer have can \
+             be taken back from the cloud: store-sync refill"
+        );
+        let resumed = ledger.accept_replacement().and_then(|()| resume(ledger, &self.client));
+        match resumed {
+            Ok(tracker) => self.tracker = tracker,
+            Err(e) => {
+                self.live.trouble("ledger", &format!("{e}: the ledger that was put back cannot be read"));
+            }
+        }
+    }
+
+    fn notice_replacement(&mut self) {
+        if self.ledger.as_ref().is_some_and(|l| l.is_replaced().unwrap_or(false)) {
+            self.replaced();
+        }
+    }
+
+    fn wrote(&self, done: Appended) {
         let counters = &self.live.counters;
         count(&counters.batches, 1);
         count(&counters.events, done.stored.len() as u64);
@@ -222,16 +275,13 @@ impl Intake {
         for refusal in &done.refused {
             tracing::warn!(id = %refusal.id, "an event was refused: {}", refusal.reason);
         }
-        for (id, reason) in &done.oddities {
-            tracing::warn!(%id, "an event is stored but changes nothing: {reason}");
+        // Whoever hears the acknowledgement finds the event, so the projections are told first.
+        if let Some((last, _)) = done.stored.last() {
+            self.projections.0.on_stored(*last);
+            self.projections.1.wake();
         }
         for ((source, epoch), seq) in done.complete {
             publish(&self.client, Outgoing::Ack(Ack { source, epoch, seq }));
-        }
-        for (ledger_seq, index) in done.stored {
-            if let Some(event) = batch.get(index) {
-                self.live.event(ledger_seq, event);
-            }
         }
         if let Some(outbox) = &self.outbox {
             outbox.wake();
@@ -255,13 +305,41 @@ impl Intake {
     }
 }
 
-fn append(
+/// What the ledger has of every source: to the tracker, and to the sources.
+fn resume(ledger: &Ledger, client: &BusClient) -> Result<GapTracker, LedgerError> {
+    let mut tracker = GapTracker::new();
+    for (source, epoch, seq) in ledger.complete()? {
+        tracker.resume(&source, epoch, seq);
+        publish(client, Outgoing::Ack(Ack { source, epoch, seq }));
+    }
+    Ok(tracker)
+}
+
+/// Leaves word in the ledger that it could not be written for a while.
+fn note_failure(ledger: &mut Ledger, since_us: i64) {
+    let now_us = wall_us();
+    let seconds = now_us.saturating_sub(since_us) / 1_000_000;
+    let fault = DeviceFault {
+        device: LEDGER_SOURCE.to_owned(),
+        fault: "not_writable".to_owned(),
+        message: format!(
+            "The ledger could not be written for {seconds} s. Nothing is lost: the sources kept their events and sent \
+             them again. See to the disk of the store's server."
+        ),
+        cleared: true,
+    };
+    if let Err(e) = ledger.say(EventBody::DeviceFault(fault), now_us) {
+        tracing::warn!("the ledger's own fault was not noted: {e}");
+    }
+}
+
+fn store(
     ledger: &mut Ledger,
     events: &[Event],
     losses: &[(String, uuid::Uuid, u64, u64)],
 ) -> Result<Appended, LedgerError> {
     let now = wall_us();
-    let mut done = if events.is_empty() { Appended::default() } else { ledger.append(events, now)? };
+    let mut done = if events.is_empty() { Appended::default() } else { ledger.store(events, now)? };
     for (source, epoch, from_seq, to_seq) in losses {
         let complete = ledger.note_loss(source, *epoch, *from_seq, *to_seq, now)?;
         done.complete.insert((source.clone(), *epoch), complete);

@@ -4,7 +4,9 @@
 //! | --- | --- |
 //! | [`ledger`] | every event that matters, durable, and what follows from it |
 //! | [`intake`] | bus to ledger: group commits, acknowledgements |
+//! | [`projecting`] | ledger to projections, while it runs |
 //! | [`outbox`] | ledger to cloud |
+//! | [`downlink`] | the cloud's commands to the ledger |
 //! | [`cloud`] | the contract with the cloud, and a reference of its side |
 //! | [`live`] | the present, for viewers |
 //! | [`http`] | the API and the console |
@@ -12,9 +14,11 @@
 
 pub mod clock;
 pub mod cloud;
+pub mod downlink;
 pub mod http;
 pub mod intake;
 pub mod ledger;
 pub mod live;
 pub mod outbox;
+pub mod projecting;
 pub mod serve;

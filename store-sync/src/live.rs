@@ -73,6 +73,8 @@ struct Now {
     statuses: BTreeMap<String, Status>,
     shoppers: BTreeMap<String, Shoppers>,
     moved: bool,
+    /// What does not work now, by what it is about.
+    troubles: BTreeMap<&'static str, String>,
 }
 
 /// The present, for viewers.
@@ -107,6 +109,27 @@ impl Live {
         if let Ok(text) = serde_json::to_string(value) {
             let _ = self.ring.send(LiveMessage { name, data: text.into() });
         }
+    }
+
+    /// Something does not work; told to the log when it begins, and to whoever asks while it lasts.
+    pub fn trouble(&self, about: &'static str, told: &str) {
+        let before = self.now().troubles.insert(about, told.to_owned());
+        if before.as_deref() != Some(told) {
+            tracing::error!("{told}");
+        }
+    }
+
+    /// It works again, or still.
+    pub fn trouble_over(&self, about: &'static str) {
+        if self.now().troubles.remove(about).is_some() {
+            tracing::info!("{about}: well again");
+        }
+    }
+
+    /// What does not work now, for people.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<String> {
+        self.now().troubles.values().cloned().collect()
     }
 
     /// Where everyone is; sent with the next tick.

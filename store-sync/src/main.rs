@@ -1,22 +1,22 @@
 //! `store-sync`: the store's server, the reference cloud, and the ledger's tools.
 
 mod cli;
+mod tools;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{CommandFactory as _, Parser as _};
 use linefree_bus::url::BusUrl;
 use linefree_recording::StoreFile;
-use store_sync::cloud::receive::{CloudEvents, router};
-use store_sync::ledger::{Ledger, LedgerReader};
+use store_sync::cloud::receive::{CloudEvents, Credentials, guarded};
 use store_sync::outbox::http::read_token;
 use store_sync::serve::{Bus, Cloud, DataDir, Server, Settings};
 
-use cli::{Cli, Command, LedgerPlace, ReceiveArgs, ServeArgs};
+use cli::{Cli, Command, ReceiveArgs, ServeArgs};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -43,10 +43,19 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => runtime()?.block_on(serve(args)),
         Command::Receive(args) => runtime()?.block_on(receive(args)),
-        Command::Rebuild(place) => rebuild(&place),
-        Command::Check(place) => check(&place),
-        Command::Openapi => {
-            let text = store_sync::http::openapi_json()?;
+        Command::Rebuild(place) => tools::rebuild(&place),
+        Command::Check(place) => tools::check(&place),
+        Command::Backup(args) => tools::backup(&args),
+        Command::Restore(args) => tools::restore(&args),
+        Command::Refill(args) => tools::refill(&args),
+        Command::DeleteMyData(place) => tools::delete_my_data(&place),
+        Command::LetGo(args) => tools::let_go(&args),
+        Command::Openapi { cloud } => {
+            let text = if cloud {
+                store_sync::cloud::receive::openapi_json()?
+            } else {
+                store_sync::http::openapi_json()?
+            };
             std::io::stdout().lock().write_all(text.as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }
@@ -139,18 +148,27 @@ async fn receive(args: ReceiveArgs) -> anyhow::Result<ExitCode> {
     let path = args.data.join("cloud.sqlite");
     let events = CloudEvents::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
     let token = args.token_file.as_deref().map(read_token).transpose()?;
+    let mut credentials = Credentials { chain: token, ..Credentials::default() };
+    if let Some(path) = &args.store_tokens {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        credentials =
+            credentials.with_stores(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+    }
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("cannot listen on {}: is another server there?", args.listen))?;
     let at: SocketAddr = listener.local_addr()?;
-    if !at.ip().is_loopback() && token.is_none() {
-        bail!("{at} can be reached from other machines: give --token-file, or listen on 127.0.0.1");
+    if !at.ip().is_loopback() && credentials.chain.is_none() && credentials.stores.is_empty() {
+        bail!(
+            "{at} can be reached from other machines: give --token-file or --store-tokens, or listen on 127.0.0.1"
+        );
     }
     say(&format!("the reference cloud is running on http://{at}/"));
     say("put this into store.toml:");
     say(&format!("  [cloud]\n  url = \"http://{at}/v1/events\""));
     say("Ctrl-C stops it.");
-    axum::serve(listener, router(events, token))
+    axum::serve(listener, guarded(events, credentials))
         .with_graceful_shutdown(async {
             let _ = stop_signal().await;
         })
@@ -166,44 +184,4 @@ async fn stop_signal() -> std::io::Result<()> {
         end = tokio::signal::ctrl_c() => end,
         _ = terminate.recv() => Ok(()),
     }
-}
-
-fn data_dir(place: &LedgerPlace) -> anyhow::Result<PathBuf> {
-    match (&place.data, &place.config) {
-        (Some(data), _) => Ok(data.clone()),
-        (None, Some(config)) => Ok(read_store(config)?.live.server.data_dir),
-        (None, None) => bail!("which ledger? Give --data DIR, or --config store.toml"),
-    }
-}
-
-fn rebuild(place: &LedgerPlace) -> anyhow::Result<ExitCode> {
-    let data = DataDir::take_existing(&data_dir(place)?)?;
-    let mut ledger = Ledger::open_existing(&data.ledger())?;
-    let began = std::time::Instant::now();
-    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let events = ledger.rebuild(|done, total| {
-        if terminal {
-            let _ = write!(std::io::stderr().lock(), "\r{done} of {total} events");
-        }
-    })?;
-    if terminal {
-        let _ = writeln!(std::io::stderr().lock());
-    }
-    say(&format!("rebuilt every projection from {events} events in {:.1} s", began.elapsed().as_secs_f64()));
-    Ok(ExitCode::SUCCESS)
-}
-
-fn check(place: &LedgerPlace) -> anyhow::Result<ExitCode> {
-    let path = DataDir::ledger_in(&data_dir(place)?);
-    let report = LedgerReader::open(&path)?.check()?;
-    for finding in &report.findings {
-        say(&finding.to_string());
-    }
-    let notices = report.findings.len();
-    if report.has_errors() {
-        say(&format!("{}: {} events, the ledger contradicts itself", path.display(), report.events));
-        return Ok(ExitCode::FAILURE);
-    }
-    say(&format!("{}: {} events, sound, {notices} notices", path.display(), report.events));
-    Ok(ExitCode::SUCCESS)
 }

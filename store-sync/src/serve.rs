@@ -16,12 +16,15 @@ use linefree_domain::layout::StoreLayout;
 use tokio::sync::watch;
 
 use crate::clock::wall_us;
+use crate::downlink::{Downlink, RunningDownlink};
 use crate::http;
 use crate::intake::{Intake, LEDGER_SOURCE};
+use crate::ledger::commands::{Commander, StoreFacts};
 use crate::ledger::{Ledger, LedgerReader};
 use crate::live::Live;
 use crate::outbox::http::HttpCloud;
 use crate::outbox::{Outbox, RunningOutbox};
+use crate::projecting::{Progress, Projecting};
 
 /// How long a stop waits for each part that does not end by itself.
 const STOP_AT_MOST: Duration = Duration::from_secs(3);
@@ -122,6 +125,8 @@ pub struct Server {
     intake: tokio::task::JoinHandle<anyhow::Result<BusClient>>,
     web: tokio::task::JoinHandle<std::io::Result<()>>,
     outbox: Option<Arc<RunningOutbox>>,
+    downlink: Option<RunningDownlink>,
+    projecting: Projecting,
     _data: DataDir,
 }
 
@@ -134,7 +139,7 @@ impl Server {
         let store = settings.layout.id.to_string();
         let data = DataDir::take(&settings.data_dir)?;
         let path = data.ledger();
-        let ledger = {
+        let mut ledger = {
             let (path, store) = (path.clone(), store.clone());
             tokio::task::spawn_blocking(move || Ledger::open(&path, &store, wall_us())).await??
         };
@@ -163,14 +168,27 @@ impl Server {
                     .url()
             }
         };
-        let outbox = match settings.cloud {
-            Some(cloud) => {
-                let to = HttpCloud::new(&cloud.url, cloud.token_file)?;
-                Some(Arc::new(RunningOutbox::start(Outbox::open(&path, Box::new(to))?)?))
-            }
-            None => None,
-        };
         let live = Arc::new(Live::default());
+        let projector = ledger.take_projector().context("the ledger's projections are not open")?;
+        let progress = Arc::new(Progress::default());
+        let projecting = Projecting::start(projector, Arc::clone(&progress), Arc::clone(&live))?;
+        let waker = projecting.waker();
+        let (outbox, downlink) = match settings.cloud {
+            Some(cloud) => {
+                let connect = || HttpCloud::new(&cloud.url, cloud.token_file.clone());
+                let outbox = Arc::new(RunningOutbox::start(Outbox::open(&path, Box::new(connect()?))?)?);
+                let commander = Commander::open(&path, StoreFacts::of(&settings.layout))?;
+                let (answers, waker) = (Arc::downgrade(&outbox), waker.clone());
+                let downlink = RunningDownlink::start(Downlink::new(commander, connect()?)?, move || {
+                    waker.wake();
+                    if let Some(outbox) = answers.upgrade() {
+                        outbox.wake();
+                    }
+                })?;
+                (Some(outbox), Some(downlink))
+            }
+            None => (None, None),
+        };
         let status = Status::online(LEDGER_SOURCE, "ledger", env!("CARGO_PKG_VERSION"));
         let mut config = BusConfig::new(bus.clone(), store, status.clone());
         for kind in [TopicKind::Event, TopicKind::Watermark, TopicKind::Shoppers, TopicKind::Status] {
@@ -178,10 +196,25 @@ impl Server {
         }
         let (client, inbox) = BusClient::connect(config)?;
         let (stop, stopped) = watch::channel(false);
-        let intake = Intake::new(ledger, client, inbox, Arc::clone(&live), outbox.clone(), status)?;
+        let intake = Intake::new(
+            ledger,
+            client,
+            inbox,
+            Arc::clone(&live),
+            outbox.clone(),
+            (Arc::clone(&progress), waker),
+            status,
+        )?;
         let intake = tokio::spawn(intake.run(stopped.clone()));
-        let context =
-            http::Context::new(reader, &settings.layout, live, outbox.clone(), console, stopped.clone());
+        let context = http::Context::new(
+            reader,
+            &settings.layout,
+            live,
+            outbox.clone(),
+            progress,
+            console,
+            stopped.clone(),
+        );
         let web = axum::serve(listener, http::router(context));
         let mut until = stopped;
         let web = tokio::spawn(
@@ -190,7 +223,7 @@ impl Server {
             })
             .into_future(),
         );
-        Ok(Self { console, bus, stop, intake, web, outbox, _data: data })
+        Ok(Self { console, bus, stop, intake, web, outbox, downlink, projecting, _data: data })
     }
 
     /// Where the API and console are.
@@ -224,6 +257,9 @@ impl Server {
     pub async fn stop(self) -> anyhow::Result<()> {
         let _ = self.stop.send(true);
         let end = tokio::time::timeout(STOP_AT_MOST * 3, self.intake).await;
+        if let Some(downlink) = self.downlink {
+            tokio::task::spawn_blocking(move || downlink.stop(STOP_AT_MOST)).await?;
+        }
         if let Some(outbox) = self.outbox {
             // Requests that are under way hold it, too; they end with the web server.
             let _ = tokio::time::timeout(STOP_AT_MOST, self.web).await;
@@ -232,6 +268,10 @@ impl Server {
             }
         } else {
             let _ = tokio::time::timeout(STOP_AT_MOST, self.web).await;
+        }
+        // An intake that did not end in time still holds a waker: its thread would never be done.
+        if end.is_ok() {
+            tokio::task::spawn_blocking(move || self.projecting.stop()).await?;
         }
         match end {
             Ok(Ok(Ok(client))) => client.close(STOP_AT_MOST).await,

@@ -155,7 +155,8 @@ fn a_check_finds_what_was_tampered_with() {
     let raw = rusqlite::Connection::open(l.path()).unwrap();
     assert!(raw.execute("UPDATE events SET time_us = 0", []).is_err(), "append-only");
     assert!(raw.execute("DELETE FROM events", []).is_err(), "append-only");
-    raw.execute("UPDATE receipts SET charge_minor = 5 WHERE visit = 'v1'", []).unwrap();
+    let views = rusqlite::Connection::open(dir.path().join("projections.sqlite")).unwrap();
+    views.execute("UPDATE receipts SET charge_minor = 5 WHERE visit = 'v1'", []).unwrap();
 
     let report = LedgerReader::open(l.path()).unwrap().check().unwrap();
     let errors: Vec<_> = report.findings.iter().filter(|f| f.severity == Severity::Error).collect();
@@ -194,9 +195,16 @@ fn older_projections_are_made_again_when_the_ledger_is_opened() {
     let dir = tempfile::tempdir().unwrap();
     let mut l = ledger(dir.path());
     l.append(&morning(), 2).unwrap();
-    let raw = rusqlite::Connection::open(l.path()).unwrap();
-    raw.execute_batch("DROP TABLE cart_lines; UPDATE ledger SET projections_version = 0").unwrap();
     drop(l);
+    let file = dir.path().join("projections.sqlite");
+    let views = rusqlite::Connection::open(&file).unwrap();
+    views.execute_batch("DROP TABLE cart_lines; UPDATE projected SET version = 0").unwrap();
+    drop(views);
+    assert_eq!(ledger(dir.path()).dump_projections().unwrap(), in_order());
+    // Lost or damaged, it is made again, too.
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(ledger(dir.path()).dump_projections().unwrap(), in_order());
+    std::fs::write(&file, vec![0x5a; 9000]).unwrap();
     assert_eq!(ledger(dir.path()).dump_projections().unwrap(), in_order());
 }
 

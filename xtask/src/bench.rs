@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: milliseconds per frame by stage, beside a bare run of the same model in the same process.
+//! `cargo xtask bench`: milliseconds per frame by stage, beside a bare run of the same model in the same process; and
+//! durable events a second beside bare rusqlite ([`crate::bench_ledger`]).
 //!
 //! The figures are made by the example `bench_detect` of linefree-models, which prints them as JSON; here they are
 //! shown as a table and kept under `target/bench/`.
@@ -25,17 +26,39 @@ pub struct Options {
     /// Build as the demo does instead of optimised as for a store: starts sooner, measures the demo's profile.
     #[arg(long)]
     dev: bool,
-    /// Passed on to the measuring program, for example `-- --model person-nanodet-320`.
+    /// Only one of the measurements.
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+    /// Passed on to the measuring program of detection, for example `-- --model person-nanodet-320`.
     #[arg(last = true, value_name = "ARGUMENTS")]
     arguments: Vec<String>,
 }
 
-/// Measures, prints a table, keeps the JSON.
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Milliseconds per frame.
+    Detect,
+    /// Durable events a second.
+    Ledger,
+}
+
+/// Measures, prints tables, keeps the JSON.
 ///
 /// # Errors
-/// When the program does not build or fails, or when detection costs too much beside the bare model.
+/// When a program does not build or fails, or when something is slower than is wanted.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let profile = if options.dev { "dev" } else { "release" };
+    if options.only != Some(Part::Ledger) {
+        detect(workspace, options, profile)?;
+    }
+    if options.only != Some(Part::Detect) {
+        crate::bench_ledger::run(workspace, profile)?;
+    }
+    Ok(())
+}
+
+fn detect(workspace: &Workspace, options: &Options, profile: &str) -> Result<()> {
     let mut build = workspace.cargo();
     build.args([
         "build",

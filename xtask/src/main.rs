@@ -5,6 +5,7 @@
 //! by running them.
 
 mod bench;
+mod bench_ledger;
 mod ci;
 mod demo;
 mod links;

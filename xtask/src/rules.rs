@@ -146,8 +146,13 @@ fn glossary_gaps(glossary: &str, nouns: &BTreeSet<&str>, all_source: &str) -> Ve
 }
 
 /// Sources whose public types are nouns that people meet: on the bus, and in the store's layout.
-const NOUNS_IN: [&str; 4] =
-    ["bus/src/payload.rs", "domain/src/layout.rs", "domain/src/units.rs", "domain/src/time.rs"];
+const NOUNS_IN: [&str; 5] = [
+    "bus/src/payload.rs",
+    "bus/src/payload/commerce.rs",
+    "domain/src/layout.rs",
+    "domain/src/units.rs",
+    "domain/src/time.rs",
+];
 
 /// All breaches of all rules.
 ///

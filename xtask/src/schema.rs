@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | the example `schema` of linefree-bus | JSON Schema of every payload, the table of topics |
 //! | `store-sync openapi` | `docs/ref/openapi.json` |
+//! | `store-sync openapi --cloud` | `docs/ref/cloud-openapi.json` |
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -58,10 +59,15 @@ fn make(workspace: &Workspace) -> Result<()> {
         "--example",
         "schema",
     ]))?;
-    let mut openapi = workspace.cargo();
-    let text =
-        process::output(openapi.args(["run", "--locked", "--quiet", "-p", "store-sync", "--", "openapi"]))?;
-    stamp::write_whole(&workspace.root.join(REFERENCE).join("openapi.json"), text.as_bytes())
+    for (arguments, file) in
+        [(&["openapi"][..], "openapi.json"), (&["openapi", "--cloud"], "cloud-openapi.json")]
+    {
+        let mut openapi = workspace.cargo();
+        openapi.args(["run", "--locked", "--quiet", "-p", "store-sync", "--"]).args(arguments);
+        let text = process::output(&mut openapi)?;
+        stamp::write_whole(&workspace.root.join(REFERENCE).join(file), text.as_bytes())?;
+    }
+    Ok(())
 }
 
 type Contents = BTreeMap<PathBuf, Vec<u8>>;

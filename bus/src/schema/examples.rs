@@ -1,9 +1,10 @@
 //! One example of each payload and of each kind of event, for the reference and for the tests of the schemas.
 
 use crate::payload::{
-    Ack, Alike, Candidate, CartChanged, DeviceFault, Event, EventBody, GateDirection, GatePassed,
-    ItemAttributed, Line, People, Person, PlateDelta, Resend, ShelfChanged, ShopperPosition, Shoppers,
-    Status, Tracklet, VisitClosed, VisitOpened, Watermark,
+    Ack, Alike, Candidate, CartChanged, CommandAnswered, DeviceFault, Event, EventBody, GateDirection,
+    GatePassed, ItemAttributed, Line, OrderChanged, OrderLine, OrderState, People, Person, PlateDelta,
+    RefundIssued, RefundLine, Resend, ReviewAnswered, ShelfChanged, ShopperForgotten, ShopperPosition,
+    Shoppers, Status, StockCounted, TaskChanged, TaskState, Tracklet, VisitClosed, VisitOpened, Watermark,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -50,6 +51,7 @@ fn line(review: bool) -> Line {
 #[must_use]
 pub fn examples() -> Vec<Example> {
     let mut all = events();
+    all.extend(commerce());
     all.extend([
         example(
             "People",
@@ -227,5 +229,85 @@ fn events() -> Vec<Example> {
             EventBody::VisitClosed(closed),
         ),
         of("device_fault", "A plate is faulty.", "shelf-1", 10, 20, EventBody::DeviceFault(fault)),
+    ]
+}
+
+/// Events of what follows from visits, and of orders.
+fn commerce() -> Vec<Example> {
+    let sku = || "632565000012".to_owned();
+    let currency = || "USD".to_owned();
+    let of = |name, what, source: &str, seq, after_s, body| {
+        example("Event", name, what, event(source, seq, after_s, body))
+    };
+    let answered = ReviewAnswered {
+        visit: "v1".to_owned(),
+        sku: sku(),
+        quantity: 1,
+        currency: currency(),
+        charge_minor: 199,
+    };
+    let refund = RefundIssued {
+        refund: "r1".to_owned(),
+        visit: "v1".to_owned(),
+        currency: currency(),
+        lines: vec![RefundLine { sku: sku(), quantity: 1, amount_minor: 199 }],
+        amount_minor: 199,
+        reason: "the bottle leaked".to_owned(),
+    };
+    let counted = StockCounted { plate: "1/5/10".to_owned(), sku: sku(), quantity: 8 };
+    let order = OrderChanged {
+        order: "o1".to_owned(),
+        state: OrderState::Picking,
+        lines: vec![OrderLine { sku: sku(), quantity: 2, picked: 1 }],
+        reason: None,
+    };
+    let task = TaskChanged {
+        task: "t1".to_owned(),
+        order: "o1".to_owned(),
+        sku: sku(),
+        quantity: 2,
+        plate: "1/5/10".to_owned(),
+        assignee: Some("amr-1".to_owned()),
+        state: TaskState::Underway,
+        reason: None,
+    };
+    let command = CommandAnswered {
+        command: "prices-7".to_owned(),
+        command_seq: 12,
+        command_kind: "prices".to_owned(),
+        version: 7,
+        accepted: false,
+        reason: Some("prices[3].unit_price_minor is -1: a price is not negative".to_owned()),
+    };
+    let forgotten = ShopperForgotten { visits: vec!["v1".to_owned()] };
+    vec![
+        of("review_answered", "It was one bottle.", "ledger", 1, 90, EventBody::ReviewAnswered(answered)),
+        of("refund_issued", "The bottle is paid back.", "ledger", 2, 300, EventBody::RefundIssued(refund)),
+        of("stock_counted", "Eight bottles lie there.", "staff-1", 1, 400, EventBody::StockCounted(counted)),
+        of(
+            "order_changed",
+            "One of two bottles is picked.",
+            "orders-1",
+            3,
+            500,
+            EventBody::OrderChanged(order),
+        ),
+        of("task_changed", "A robot is on its way.", "orders-1", 4, 510, EventBody::TaskChanged(task)),
+        of(
+            "command_answered",
+            "New prices were refused.",
+            "ledger",
+            3,
+            600,
+            EventBody::CommandAnswered(command),
+        ),
+        of(
+            "shopper_forgotten",
+            "The visit's shopper had their data deleted.",
+            "ledger",
+            4,
+            700,
+            EventBody::ShopperForgotten(forgotten),
+        ),
     ]
 }

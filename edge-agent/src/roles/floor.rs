@@ -200,11 +200,7 @@ impl FloorRole {
             EventBody::GatePassed(passed) => {
                 convert::gate_in(passed, event.time_us, &self.layout).map(Input::Gate)
             }
-            EventBody::DeviceFault(_)
-            | EventBody::VisitOpened(_)
-            | EventBody::ItemAttributed(_)
-            | EventBody::CartChanged(_)
-            | EventBody::VisitClosed(_) => return,
+            _ => return,
         };
         match input {
             Ok(input) => {

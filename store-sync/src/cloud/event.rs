@@ -1,11 +1,14 @@
 //! One event of the ledger as a CloudEvents 1.0 event, there and back.
 
-use linefree_bus::payload::EventBody;
+use linefree_bus::payload::{Event, EventBody};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::ledger::{EventId, StoredEvent, kind_of};
+use crate::ledger::{EventId, OutboxEvent, StoredEvent, kind_of};
+
+/// The type that fills the place of an event whose body retention has let go.
+pub const LET_GO: &str = "org.linefree.event.let-go.v1";
 
 /// A ledger's event in the CloudEvents JSON format.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,6 +34,29 @@ pub fn type_name(kind: &str) -> String {
 }
 
 impl CloudEvent {
+    /// The cloud's view of a place in the ledger. A body that was let go is replaced by an event with an id of its own,
+    /// so that it never contradicts the event that the cloud may have.
+    ///
+    /// # Errors
+    /// As [`CloudEvent::new`].
+    pub fn of(store: &str, ledger: Uuid, place: &OutboxEvent) -> Result<Self, serde_json::Error> {
+        match place {
+            OutboxEvent::Whole(stored) => Self::new(store, ledger, stored),
+            OutboxEvent::LetGo { ledger_seq, id, kind, time_us } => Ok(Self {
+                specversion: "1.0",
+                id: format!("{id}#let-go"),
+                source: format!("/stores/{store}"),
+                kind: LET_GO.to_owned(),
+                subject: Some(id.to_string()),
+                time: rfc3339(*time_us),
+                datacontenttype: "application/json",
+                ledger: ledger.to_string(),
+                sequence: format!("{ledger_seq:020}"),
+                data: serde_json::json!({ "kind": kind }),
+            }),
+        }
+    }
+
     /// The cloud's view of a stored event.
     ///
     /// # Errors
@@ -57,6 +83,31 @@ impl CloudEvent {
     }
 }
 
+/// An event as the bus and the ledger know it, from what the cloud has of it: for taking back what a store has lost.
+///
+/// # Errors
+/// For people: why it is none. Bodies that were let go cannot be taken back.
+pub fn event_of(cloud: &Value) -> Result<Event, String> {
+    let text = |name: &str| {
+        cloud.get(name).and_then(Value::as_str).ok_or_else(|| format!("attribute {name:?} is missing"))
+    };
+    let kind = text("type")?
+        .strip_prefix("org.linefree.")
+        .and_then(|t| t.strip_suffix(".v1"))
+        .ok_or("it is of another type")?
+        .replace('.', "_");
+    let mut id = text("id")?.rsplitn(3, '/');
+    let (seq, epoch, source) = (id.next(), id.next(), id.next());
+    let seq = seq.and_then(|s| s.parse().ok()).ok_or("its id has no number")?;
+    let epoch = epoch.and_then(|e| Uuid::parse_str(e).ok()).ok_or("its id has no epoch")?;
+    let time: jiff::Timestamp = text("time")?.parse().map_err(|e| format!("its time: {e}"))?;
+    let mut body = cloud.get("data").cloned().unwrap_or(Value::Null);
+    body.as_object_mut().ok_or("its data is no object")?.insert("kind".into(), Value::String(kind));
+    let body = serde_json::from_value(body).map_err(|e| format!("its data: {e}"))?;
+    let source = source.filter(|s| !s.is_empty()).ok_or("its id has no source")?;
+    Ok(Event { source: source.to_owned(), epoch, seq, time_us: time.as_microsecond(), body })
+}
+
 /// What the event is about: the visit, the device, the gate or the first plate.
 fn subject(body: &EventBody) -> Option<String> {
     let text = match body {
@@ -69,6 +120,13 @@ fn subject(body: &EventBody) -> Option<String> {
         EventBody::ItemAttributed(e) => {
             return Some(format!("{}/{}/{}", e.shelf_source, e.shelf_epoch, e.shelf_seq));
         }
+        EventBody::ReviewAnswered(e) => &e.visit,
+        EventBody::RefundIssued(e) => &e.visit,
+        EventBody::StockCounted(e) => &e.plate,
+        EventBody::OrderChanged(e) => &e.order,
+        EventBody::TaskChanged(e) => &e.task,
+        EventBody::CommandAnswered(e) => &e.command,
+        EventBody::ShopperForgotten(_) => return None,
     };
     // CloudEvents: a subject is present or not, but never empty.
     (!text.is_empty()).then(|| text.clone())

@@ -1,10 +1,13 @@
-//! The reference cloud: takes batches, keeps each event once, says how much it has without a hole.
+//! The reference cloud's HTTP side: takes batches, says how much it has without a hole, hands out commands.
 //!
-//! **Whole or nothing.** A batch is one transaction; one bad event refuses the batch and names it. **Idempotent.** An
-//! event id that is here with the same content is counted and skipped; with another content the batch is refused with
-//! `409`. **Limits.** [`MAX_BATCH_BYTES`], [`MAX_BATCH_EVENTS`]. One SQLite file, `synchronous = FULL`.
+//! Limits: [`MAX_BATCH_BYTES`] for a batch, unpacked as well (a small body that unpacks to more is refused),
+//! [`super::MAX_BATCH_EVENTS`] events. Who may do what is said by [`Credentials`].
 
-use std::path::Path;
+// utoipa's macro writes the parameters' types with their full path.
+#![allow(unused_qualifications)]
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
@@ -13,233 +16,83 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::{IntoParams, OpenApi, ToSchema};
 
-use super::event::{Received, check};
-use super::{BATCH_MEDIA_TYPE, MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
+use super::command::{Command, CommandBody};
+pub use super::events::{CloudEvents, RefusedBatch, Taken};
+use super::{BATCH_MEDIA_TYPE, CommandPage, MAX_BATCH_BYTES, PlacedEvent};
 use crate::clock::wall_us;
 
-/// What a batch did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Taken {
-    /// Everything of the ledger up to here is durable.
-    pub acknowledged: u64,
-    /// Events that were new.
-    pub new: u64,
-    /// Events that were here already.
-    pub duplicates: u64,
+/// Who may do what.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    /// Whoever bears it may do everything. `None` and no stores: everybody may.
+    pub chain: Option<String>,
+    /// Whoever bears a store's token may deliver its events and read its commands and events.
+    pub stores: BTreeMap<String, String>,
 }
 
-/// Why a batch was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum RefusedBatch {
-    /// It is not what the contract says.
-    #[error("{0}")]
-    Malformed(String),
-    /// It contradicts what is here.
-    #[error("{0}")]
-    Conflict(String),
-    /// The cloud's own disk failed.
-    #[error("the cloud's database failed: {0}")]
-    Database(#[from] rusqlite::Error),
-}
-
-/// The cloud's events.
-#[derive(Debug)]
-pub struct CloudEvents {
-    conn: Connection,
-}
-
-impl CloudEvents {
-    /// Opens or makes the file.
+impl Credentials {
+    /// Reads lines of `STORE TOKEN`; empty lines and those that begin with `#` are skipped.
     ///
     /// # Errors
-    /// When SQLite cannot.
-    pub fn open(path: &Path) -> rusqlite::Result<Self> {
-        let conn = Connection::open(path)?;
-        conn.busy_timeout(std::time::Duration::from_secs(10))?;
-        conn.pragma_update(None, "journal_mode", "WAL")?;
-        conn.pragma_update(None, "synchronous", "FULL")?;
-        conn.pragma_update(None, "foreign_keys", true)?;
-        let version: i64 = conn.query_row("PRAGMA user_version", [], |r| r.get(0))?;
-        if version == 0 {
-            let schema = include_str!("schema.sql");
-            conn.execute_batch(&format!("BEGIN; {schema} PRAGMA user_version = 1; COMMIT"))?;
-        }
-        Ok(Self { conn })
-    }
-
-    /// Takes a batch, whole or not at all.
-    ///
-    /// # Errors
-    /// [`RefusedBatch`].
-    pub fn take(&mut self, batch: &[Value], now_us: i64) -> Result<Taken, RefusedBatch> {
-        if batch.is_empty() || batch.len() > MAX_BATCH_EVENTS {
-            let told = format!("a batch holds 1 to {MAX_BATCH_EVENTS} events, this one {}", batch.len());
-            return Err(RefusedBatch::Malformed(told));
-        }
-        let mut checked = Vec::with_capacity(batch.len());
-        for (i, event) in batch.iter().enumerate() {
-            let received = check(event)
-                .map_err(|why| RefusedBatch::Malformed(format!("event {} of the batch: {why}", i + 1)))?;
-            checked.push((received, event));
-        }
-        let (store, ledger) = (checked[0].0.store.clone(), checked[0].0.ledger.to_string());
-        if checked.iter().any(|(r, _)| r.store != store || r.ledger != checked[0].0.ledger) {
-            return Err(RefusedBatch::Malformed("a batch holds events of one store and one ledger".into()));
-        }
-        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut taken = Taken::default();
-        for (received, event) in &checked {
-            take_one(&tx, &ledger, received, event, now_us, &mut taken)?;
-        }
-        let mut acknowledged: i64 = tx
-            .query_row(
-                "SELECT acknowledged_seq FROM ledgers WHERE store = ? AND ledger = ?",
-                params![store, ledger],
-                |r| r.get(0),
-            )
-            .optional()?
-            .unwrap_or(0);
-        {
-            let mut next = tx.prepare(
-                "SELECT ledger_seq FROM deliveries WHERE store = ? AND ledger = ? AND ledger_seq > ?
-                 ORDER BY ledger_seq",
-            )?;
-            let mut rows = next.query(params![store, ledger, acknowledged])?;
-            while let Some(row) = rows.next()? {
-                if row.get::<_, i64>(0)? != acknowledged + 1 {
-                    break;
-                }
-                acknowledged += 1;
+    /// Names the line that is wrong, never its token.
+    pub fn with_stores(mut self, text: &str) -> Result<Self, String> {
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [store, token] = words.as_slice() else {
+                return Err(format!("line {number}: write a store's id, a space and its token"));
+            };
+            if linefree_domain::ids::StoreId::new(store).is_err() {
+                return Err(format!("line {number}: {store:?} is no store's id"));
+            }
+            if self.stores.insert((*store).to_owned(), (*token).to_owned()).is_some() {
+                return Err(format!("line {number}: store {store} stands there twice"));
             }
         }
-        tx.execute(
-            "INSERT INTO ledgers (store, ledger, acknowledged_seq) VALUES (?, ?, ?)
-             ON CONFLICT DO UPDATE SET acknowledged_seq = excluded.acknowledged_seq",
-            params![store, ledger, acknowledged],
-        )?;
-        tx.commit()?;
-        taken.acknowledged = acknowledged.cast_unsigned();
-        Ok(taken)
+        Ok(self)
     }
 
-    /// Up to `limit` events of a store after a position, in the order in which they came.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn events(&self, store: &str, after: i64, limit: u32) -> rusqlite::Result<Vec<Value>> {
-        self.json_rows(
-            "SELECT json_object('position', position, 'event', json(event)) FROM events
-             WHERE store = ? AND position > ? ORDER BY position LIMIT ?",
-            params![store, after, limit],
-        )
-    }
-
-    /// The last receipt of each visit of a store, youngest first.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn receipts(&self, store: &str, limit: u32) -> rusqlite::Result<Vec<Value>> {
-        self.json_rows(
-            "SELECT json(event ->> 'data') FROM events
-             WHERE position IN (SELECT max(position) FROM events
-                                WHERE store = ?1 AND type = 'org.linefree.visit.closed.v1'
-                                GROUP BY event ->> '$.data.visit')
-             ORDER BY event ->> '$.data.left_us' DESC, position DESC LIMIT ?2",
-            params![store, limit],
-        )
-    }
-
-    /// The stores that have delivered anything, with how many events each.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn stores(&self) -> rusqlite::Result<Vec<Value>> {
-        self.json_rows(
-            "SELECT json_object('store', store, 'events', count(*)) FROM events GROUP BY store ORDER BY store",
-            [],
-        )
-    }
-
-    fn json_rows(&self, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Vec<Value>> {
-        let mut statement = self.conn.prepare(sql)?;
-        let rows = statement.query_map(params, |r| r.get::<_, String>(0))?;
-        rows.map(|text| Ok(serde_json::from_str(&text?).unwrap_or(Value::Null))).collect()
+    fn is_open(&self) -> bool {
+        self.chain.is_none() && self.stores.is_empty()
     }
 }
 
-fn take_one(
-    tx: &rusqlite::Transaction<'_>,
-    ledger: &str,
-    received: &Received,
-    event: &Value,
-    now_us: i64,
-    taken: &mut Taken,
-) -> Result<(), RefusedBatch> {
-    let mut kept = event.clone();
-    if let Some(object) = kept.as_object_mut() {
-        object.remove("ledger");
-        object.remove("sequence");
-    }
-    let kept = kept.to_string();
-    let known: Option<String> = tx
-        .prepare_cached("SELECT event FROM events WHERE store = ? AND event_id = ?")?
-        .query_row(params![received.store, received.id], |r| r.get(0))
-        .optional()?;
-    match known {
-        Some(known) if known == kept => taken.duplicates += 1,
-        Some(_) => {
-            let told = format!("event {} is here with another content", received.id);
-            return Err(RefusedBatch::Conflict(told));
-        }
-        None => {
-            tx.prepare_cached(
-                "INSERT INTO events (store, event_id, type, event, received_us) VALUES (?, ?, ?, ?, ?)",
-            )?
-            .execute(params![received.store, received.id, received.kind, kept, now_us])?;
-            taken.new += 1;
-        }
-    }
-    let seq = received.ledger_seq.cast_signed();
-    let there: Option<String> = tx
-        .prepare_cached("SELECT event_id FROM deliveries WHERE store = ? AND ledger = ? AND ledger_seq = ?")?
-        .query_row(params![received.store, ledger, seq], |r| r.get(0))
-        .optional()?;
-    match there {
-        Some(id) if id == received.id => Ok(()),
-        Some(id) => Err(RefusedBatch::Conflict(format!(
-            "number {seq} of this ledger brought event {id}, now it brings {}: was the store's ledger put back \
-             from an older copy?",
-            received.id
-        ))),
-        None => {
-            tx.prepare_cached(
-                "INSERT INTO deliveries (store, ledger, ledger_seq, event_id) VALUES (?, ?, ?, ?)",
-            )?
-            .execute(params![received.store, ledger, seq, received.id])?;
-            Ok(())
-        }
-    }
+/// Every byte is compared, so that the time taken tells nothing about where they differ.
+fn same(token: &str, given: &[u8]) -> bool {
+    let differing = token.bytes().zip(given).fold(0, |sum, (a, b)| sum | (a ^ b));
+    differing == 0 && token.len() == given.len()
 }
 
 #[derive(Clone)]
 struct Cloud {
     events: Arc<Mutex<CloudEvents>>,
-    token: Option<Arc<str>>,
+    credentials: Arc<Credentials>,
 }
 
 /// The receiver's HTTP side. With a token, every request must carry it.
 pub fn router(events: CloudEvents, token: Option<String>) -> Router {
-    let cloud = Cloud { events: Arc::new(Mutex::new(events)), token: token.map(Into::into) };
+    guarded(events, Credentials { chain: token, stores: BTreeMap::new() })
+}
+
+/// The receiver's HTTP side for those who may use it.
+pub fn guarded(events: CloudEvents, credentials: Credentials) -> Router {
+    let cloud = Cloud { events: Arc::new(Mutex::new(events)), credentials: Arc::new(credentials) };
     Router::new()
         .route("/v1/events", post(take_batch))
         .route("/", post(take_batch).get(what_this_is))
         .route("/v1/stores", get(stores))
         .route("/v1/stores/{store}/events", get(store_events))
         .route("/v1/stores/{store}/receipts", get(store_receipts))
+        .route("/v1/stores/{store}/commands", get(store_commands).post(issue_command))
+        .route("/v1/stores/{store}/answers", get(store_answers))
+        .route("/v1/openapi.json", get(|| async { Json(CloudApi::openapi()) }))
         .route("/healthz", get(|| async { "ok\n" }))
         .layer(DefaultBodyLimit::max(MAX_BATCH_BYTES))
         .with_state(cloud)
@@ -248,19 +101,48 @@ pub fn router(events: CloudEvents, token: Option<String>) -> Router {
 async fn what_this_is() -> &'static str {
     "Linefree reference cloud\n\nPOST /v1/events               CloudEvents batches from stores\n\
      GET  /v1/stores               which stores have delivered\n\
-     GET  /v1/stores/{store}/receipts\nGET  /v1/stores/{store}/events?after=POSITION&limit=N\n"
+     GET  /v1/stores/{store}/receipts\nGET  /v1/stores/{store}/events?after=POSITION&limit=N\n\
+     POST /v1/stores/{store}/commands   tell a store something\n\
+     GET  /v1/stores/{store}/commands?after=SEQ\nGET  /v1/stores/{store}/answers\n\
+     GET  /v1/openapi.json         all of it\n"
+}
+
+/// Whom a request's token makes the bearer.
+enum Bearer {
+    Nobody,
+    Store(String),
+    Chain,
 }
 
 impl Cloud {
-    fn admits(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.token else { return true };
+    fn bearer(&self, headers: &HeaderMap) -> Bearer {
+        if self.credentials.is_open() {
+            return Bearer::Chain;
+        }
         let given = headers
             .get(header::AUTHORIZATION)
             .and_then(|v| v.as_bytes().strip_prefix(b"Bearer "))
             .unwrap_or_default();
-        // Every byte is compared, so that the time taken tells nothing about where they differ.
-        let differing = token.bytes().zip(given).fold(0, |sum, (a, b)| sum | (a ^ b));
-        differing == 0 && token.len() == given.len()
+        if self.credentials.chain.as_deref().is_some_and(|token| same(token, given)) {
+            return Bearer::Chain;
+        }
+        let mut bearer = Bearer::Nobody;
+        for (store, token) in &self.credentials.stores {
+            if same(token, given) {
+                bearer = Bearer::Store(store.clone());
+            }
+        }
+        bearer
+    }
+
+    /// May the bearer act for a store? `None` when so. An empty store's name stands for the whole chain.
+    fn refuses(&self, headers: &HeaderMap, store: &str) -> Option<Response> {
+        match self.bearer(headers) {
+            Bearer::Chain => None,
+            Bearer::Store(own) if own == store => None,
+            Bearer::Store(_) => Some(told(StatusCode::FORBIDDEN, "this token is for another store")),
+            Bearer::Nobody => Some(told(StatusCode::UNAUTHORIZED, "a bearer token is needed")),
+        }
     }
 
     async fn with<T: Send + 'static>(
@@ -273,13 +155,14 @@ impl Cloud {
             .ok()
     }
 
-    async fn look(
+    async fn look<T: Serialize + Send + 'static>(
         &self,
         headers: &HeaderMap,
-        work: impl FnOnce(&CloudEvents) -> rusqlite::Result<Vec<Value>> + Send + 'static,
+        store: &str,
+        work: impl FnOnce(&CloudEvents) -> rusqlite::Result<T> + Send + 'static,
     ) -> Response {
-        if !self.admits(headers) {
-            return told(StatusCode::UNAUTHORIZED, "a bearer token is needed");
+        if let Some(refusal) = self.refuses(headers, store) {
+            return refusal;
         }
         match self.with(|events| work(events)).await {
             Some(Ok(rows)) => Json(rows).into_response(),
@@ -289,27 +172,89 @@ impl Cloud {
     }
 }
 
-fn told(status: StatusCode, why: &str) -> Response {
-    (status, Json(json!({ "error": why }))).into_response()
+/// Why a request has no answer.
+#[derive(Serialize, ToSchema)]
+struct Problem {
+    /// For people.
+    error: String,
 }
 
+fn told(status: StatusCode, why: &str) -> Response {
+    (status, Json(Problem { error: why.to_owned() })).into_response()
+}
+
+/// What the cloud has now.
+#[derive(Serialize, ToSchema)]
+struct Acknowledgement {
+    /// Everything of this ledger up to this number is durable.
+    acknowledged: u64,
+    /// Events of the batch that were new.
+    new: u64,
+    /// Events of the batch that were here.
+    duplicates: u64,
+}
+
+/// A batch's body, unpacked.
+fn unpacked(headers: &HeaderMap, body: Bytes) -> Result<Bytes, (StatusCode, String)> {
+    match headers.get(header::CONTENT_ENCODING).map(|v| v.to_str().unwrap_or("?")) {
+        None | Some("identity") => Ok(body),
+        Some("gzip") => {
+            let mut plain = Vec::new();
+            let limit = MAX_BATCH_BYTES as u64 + 1;
+            match flate2::read::MultiGzDecoder::new(&body[..]).take(limit).read_to_end(&mut plain) {
+                Err(e) => Err((StatusCode::BAD_REQUEST, format!("the body is no gzip: {e}"))),
+                Ok(_) if plain.len() > MAX_BATCH_BYTES => Err((
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    format!("the body unpacks to more than {MAX_BATCH_BYTES} bytes"),
+                )),
+                Ok(_) => Ok(plain.into()),
+            }
+        }
+        Some(other) => Err((
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!("Content-Encoding {other:?}: send gzip or none"),
+        )),
+    }
+}
+
+/// Takes a batch of a store's events, whole or not at all. The same batch may come any number of times.
+#[utoipa::path(post, path = "/v1/events",
+    params(("Content-Encoding" = Option<String>, Header, description = "`gzip`, or left out.")),
+    request_body(content = Vec<Object>, content_type = "application/cloudevents-batch+json",
+        description = "CloudEvents 1.0 of one store and one ledger, with the extensions `ledger` and `sequence`."),
+    responses(
+        (status = 200, description = "The answer.", body = Acknowledgement),
+        (status = 400, body = Problem, description = "Not what the contract says."),
+        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem),
+        (status = 409, body = Problem, description = "It contradicts what is here."),
+        (status = 413, description = "Too large: send less at once."),
+        (status = 415, description = "Another media type or encoding.", body = Problem)))]
 async fn take_batch(State(cloud): State<Cloud>, headers: HeaderMap, body: Bytes) -> Response {
-    if !cloud.admits(&headers) {
+    if matches!(cloud.bearer(&headers), Bearer::Nobody) {
         return told(StatusCode::UNAUTHORIZED, "a bearer token is needed");
     }
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if media_type.split(';').next().map(str::trim) != Some(BATCH_MEDIA_TYPE) {
         return told(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("send {BATCH_MEDIA_TYPE}"));
     }
+    let body = match unpacked(&headers, body) {
+        Ok(body) => body,
+        Err((status, why)) => return told(status, &why),
+    };
     let batch: Vec<Value> = match serde_json::from_slice(&body) {
         Ok(batch) => batch,
         Err(e) => return told(StatusCode::BAD_REQUEST, &format!("the body is no JSON array: {e}")),
     };
+    // Every event of a batch must be of one store, which `take` checks; here it is enough that one is the bearer's.
+    let source = batch.first().and_then(|e| e.get("source")).and_then(Value::as_str).unwrap_or_default();
+    if let Some(refusal) = cloud.refuses(&headers, source.strip_prefix("/stores/").unwrap_or("?")) {
+        return refusal;
+    }
     match cloud.with(move |events| events.take(&batch, wall_us())).await {
         Some(Ok(taken)) => {
             tracing::info!(taken.acknowledged, taken.new, taken.duplicates, "took a batch");
-            Json(json!({ "acknowledged": taken.acknowledged, "new": taken.new, "duplicates": taken.duplicates }))
-                .into_response()
+            let Taken { acknowledged, new, duplicates } = taken;
+            Json(Acknowledgement { acknowledged, new, duplicates }).into_response()
         }
         Some(Err(e)) => {
             tracing::warn!("refused a batch: {e}");
@@ -324,10 +269,12 @@ async fn take_batch(State(cloud): State<Cloud>, headers: HeaderMap, body: Bytes)
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct Page {
+    /// After this position (of events) or number (of commands).
     #[serde(default)]
     after: i64,
+    /// At most this many, up to 1000; 100 when left out.
     #[serde(default = "default_limit")]
     limit: u32,
 }
@@ -336,24 +283,132 @@ fn default_limit() -> u32 {
     100
 }
 
+/// The stores that have delivered anything.
+#[utoipa::path(get, path = "/v1/stores", responses((status = 200, description = "The answer.", body = Vec<Object>), (status = 401, description = "No token, or one that nobody has.", body = Problem)))]
 async fn stores(State(cloud): State<Cloud>, headers: HeaderMap) -> Response {
-    cloud.look(&headers, CloudEvents::stores).await
+    cloud.look(&headers, "", CloudEvents::stores).await
 }
 
+/// A store's events in the order in which they came.
+#[utoipa::path(get, path = "/v1/stores/{store}/events", params(("store" = String, Path, description = "The store."), Page),
+    responses((status = 200, description = "The answer.", body = Vec<PlacedEvent>), (status = 400, description = "A parameter is no number."),
+        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem)))]
 async fn store_events(
     State(cloud): State<Cloud>,
     headers: HeaderMap,
     UrlPath(store): UrlPath<String>,
     Query(page): Query<Page>,
 ) -> Response {
-    cloud.look(&headers, move |events| events.events(&store, page.after, page.limit.min(1000))).await
+    let of = store.clone();
+    cloud.look(&headers, &of, move |events| events.events(&store, page.after, page.limit.min(1000))).await
 }
 
+/// The last receipt of each of a store's visits, youngest first.
+#[utoipa::path(get, path = "/v1/stores/{store}/receipts", params(("store" = String, Path, description = "The store."), Page),
+    responses((status = 200, description = "The answer.", body = Vec<Object>), (status = 400, description = "A parameter is no number."),
+        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem)))]
 async fn store_receipts(
     State(cloud): State<Cloud>,
     headers: HeaderMap,
     UrlPath(store): UrlPath<String>,
     Query(page): Query<Page>,
 ) -> Response {
-    cloud.look(&headers, move |events| events.receipts(&store, page.limit.min(1000))).await
+    let of = store.clone();
+    cloud.look(&headers, &of, move |events| events.receipts(&store, page.limit.min(1000))).await
+}
+
+/// A store's commands after a number, in order.
+#[utoipa::path(get, path = "/v1/stores/{store}/commands", params(("store" = String, Path, description = "The store."), Page),
+    responses((status = 200, description = "The answer.", body = CommandPage), (status = 400, description = "A parameter is no number."),
+        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem)))]
+async fn store_commands(
+    State(cloud): State<Cloud>,
+    headers: HeaderMap,
+    UrlPath(store): UrlPath<String>,
+    Query(page): Query<Page>,
+) -> Response {
+    let of = store.clone();
+    let after = u64::try_from(page.after).unwrap_or(0);
+    let work = move |events: &CloudEvents| {
+        Ok(CommandPage { commands: events.commands(&store, after, page.limit.min(1000))? })
+    };
+    cloud.look(&headers, &of, work).await
+}
+
+/// What a store has decided about its commands, youngest first.
+#[utoipa::path(get, path = "/v1/stores/{store}/answers", params(("store" = String, Path, description = "The store."), Page),
+    responses((status = 200, description = "The answer.", body = Vec<Object>), (status = 400, description = "A parameter is no number."),
+        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem)))]
+async fn store_answers(
+    State(cloud): State<Cloud>,
+    headers: HeaderMap,
+    UrlPath(store): UrlPath<String>,
+    Query(page): Query<Page>,
+) -> Response {
+    let of = store.clone();
+    cloud.look(&headers, &of, move |events| events.answers(&store, page.limit.min(1000))).await
+}
+
+/// A command to be issued.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewCommand {
+    /// Its id: the same id again is the same command.
+    command: String,
+    /// For commands that say how things are: greater than the last one's.
+    #[serde(default)]
+    version: u64,
+    /// What it commands.
+    #[schema(value_type = CommandBody)]
+    body: Value,
+}
+
+/// Tells a store something. It is numbered here and decided about there.
+#[utoipa::path(post, path = "/v1/stores/{store}/commands", params(("store" = String, Path, description = "The store.")),
+    request_body = NewCommand,
+    responses((status = 200, body = Object, description = "Its number."), (status = 400, description = "No command."),
+        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem),
+        (status = 409, body = Problem, description = "The id has another content."),
+        (status = 415, description = "Not JSON."), (status = 422, description = "A field is missing or unknown.")))]
+async fn issue_command(
+    State(cloud): State<Cloud>,
+    headers: HeaderMap,
+    UrlPath(store): UrlPath<String>,
+    Json(new): Json<NewCommand>,
+) -> Response {
+    if let Some(refusal) = cloud.refuses(&headers, "") {
+        return refusal;
+    }
+    let id_chars = new.command.chars().count();
+    if linefree_domain::ids::StoreId::new(&store).is_err() || !(1..=64).contains(&id_chars) {
+        return told(StatusCode::BAD_REQUEST, "a store's and a command's id have 1 to 64 characters");
+    }
+    let issued =
+        cloud.with(move |events| events.issue(&store, &new.command, new.version, &new.body, wall_us())).await;
+    match issued {
+        Some(Ok(Some(seq))) => Json(json!({ "seq": seq })).into_response(),
+        Some(Ok(None)) => told(StatusCode::CONFLICT, "this command's id has another content"),
+        Some(Err(e)) => told(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
+        None => told(StatusCode::INTERNAL_SERVER_ERROR, "the request failed"),
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Linefree cloud API",
+        description = "What a chain's cloud offers its stores. `store-sync receive` is its reference. Within /v1 only \
+                       optional fields and new resources are added."
+    ),
+    paths(take_batch, stores, store_events, store_receipts, store_commands, store_answers, issue_command),
+    components(schemas(Command, CommandBody))
+)]
+struct CloudApi;
+
+/// The description as pretty JSON with a final newline: the bytes of docs/ref/cloud-openapi.json.
+///
+/// # Errors
+/// When it cannot be written as JSON, which would be a bug.
+pub fn openapi_json() -> Result<String, serde_json::Error> {
+    CloudApi::openapi().to_pretty_json().map(|text| text + "\n")
 }

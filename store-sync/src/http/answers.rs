@@ -410,6 +410,8 @@ pub(super) struct Stats {
     pub bus_ok: bool,
     /// Is the ledger being written without trouble?
     pub ledger_ok: bool,
+    /// What does not work now, for people.
+    pub troubles: Vec<String>,
     /// The outbox; `null` when no cloud is configured.
     pub outbox: Option<OutboxStats>,
 }

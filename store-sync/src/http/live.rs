@@ -17,7 +17,7 @@ use crate::live::{LiveMessage, count};
 /// event that is in the ledger now), `status` (a device's state), `missed` (how many messages this viewer was too slow
 /// for: read the lists again).
 #[utoipa::path(get, path = "/api/live", responses(
-    (status = 200, content_type = "text/event-stream", body = String)))]
+    (status = 200, description = "The answer.", content_type = "text/event-stream", body = String)))]
 pub(super) async fn live(
     State(context): State<Context>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {

@@ -8,7 +8,9 @@ mod answers;
 mod console;
 mod live;
 mod map;
+mod metrics;
 mod openapi;
+mod orders;
 mod routes;
 
 use std::net::SocketAddr;
@@ -26,8 +28,12 @@ use tokio::sync::watch;
 use crate::ledger::{LedgerError, LedgerReader};
 use crate::live::Live;
 use crate::outbox::RunningOutbox;
+use crate::projecting::Progress;
 
 pub use openapi::openapi_json;
+
+/// How long a question waits for the projections.
+const PROJECTED_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// What every request can reach.
 #[derive(Clone)]
@@ -36,6 +42,7 @@ pub struct Context {
     live: Arc<Live>,
     outbox: Option<Arc<RunningOutbox>>,
     map: Arc<answers::StoreMap>,
+    progress: Arc<Progress>,
     stop: watch::Receiver<bool>,
     only_this_machine: bool,
 }
@@ -48,6 +55,7 @@ impl Context {
         layout: &StoreLayout,
         live: Arc<Live>,
         outbox: Option<Arc<RunningOutbox>>,
+        progress: Arc<Progress>,
         listen: SocketAddr,
         stop: watch::Receiver<bool>,
     ) -> Self {
@@ -56,6 +64,7 @@ impl Context {
             live,
             outbox,
             map: Arc::new(map::of(layout)),
+            progress,
             stop,
             only_this_machine: listen.ip().is_loopback(),
         }
@@ -66,6 +75,9 @@ impl Context {
         &self,
         question: impl FnOnce(&LedgerReader) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, Trouble> {
+        // An answer holds at least what was acknowledged before the question. Should the projections be stuck, an old
+        // answer is better than none: /healthz tells the trouble.
+        self.progress.caught_up(PROJECTED_WITHIN).await;
         let reader = Arc::clone(&self.reader);
         let answer = tokio::task::spawn_blocking(move || {
             question(&reader.lock().unwrap_or_else(PoisonError::into_inner))
@@ -109,6 +121,10 @@ pub fn router(context: Context) -> Router {
         .route("/api/devices", get(routes::devices))
         .route("/api/stats", get(routes::stats))
         .route("/api/events", get(routes::events))
+        .route("/api/stock", get(orders::stock))
+        .route("/api/orders", get(orders::orders))
+        .route("/api/tasks", get(orders::tasks))
+        .route("/metrics", get(metrics::metrics))
         .route("/api/live", get(live::live))
         .route("/api/openapi.json", get(openapi::openapi))
         .route("/healthz", get(routes::healthz))

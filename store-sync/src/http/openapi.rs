@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
-use super::{live, routes};
+use super::{live, metrics, orders, routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,7 +21,11 @@ use super::{live, routes};
         routes::devices,
         routes::stats,
         routes::events,
+        orders::stock,
+        orders::orders,
+        orders::tasks,
         live::live,
+        metrics::metrics,
         routes::healthz
     )
 )]

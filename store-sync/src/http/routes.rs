@@ -27,7 +27,7 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    fn rows(&self) -> u32 {
+    pub(super) fn rows(&self) -> u32 {
         self.limit.unwrap_or(100).min(MAX_ROWS)
     }
 }
@@ -42,13 +42,13 @@ pub(super) struct Page {
 }
 
 /// The store as a map: floor, gates, shelving, plates, products, cameras.
-#[utoipa::path(get, path = "/api/store", responses((status = 200, body = StoreMap)))]
+#[utoipa::path(get, path = "/api/store", responses((status = 200, description = "The answer.", body = StoreMap)))]
 pub(super) async fn store(State(context): State<Context>) -> Json<serde_json::Value> {
     Json(serde_json::to_value(&*context.map).unwrap_or_default())
 }
 
 /// Visits, youngest first.
-#[utoipa::path(get, path = "/api/visits", params(Limit), responses((status = 200, body = [Visit])))]
+#[utoipa::path(get, path = "/api/visits", params(Limit), responses((status = 200, description = "The answer.", body = [Visit])))]
 pub(super) async fn visits(
     State(context): State<Context>,
     Query(limit): Query<Limit>,
@@ -58,7 +58,7 @@ pub(super) async fn visits(
 }
 
 /// What every visit that still lasts holds, oldest visit first.
-#[utoipa::path(get, path = "/api/carts", params(Limit), responses((status = 200, body = [Cart])))]
+#[utoipa::path(get, path = "/api/carts", params(Limit), responses((status = 200, description = "The answer.", body = [Cart])))]
 pub(super) async fn carts(
     State(context): State<Context>,
     Query(limit): Query<Limit>,
@@ -68,7 +68,7 @@ pub(super) async fn carts(
 }
 
 /// Receipts, youngest first.
-#[utoipa::path(get, path = "/api/receipts", params(Limit), responses((status = 200, body = [Receipt])))]
+#[utoipa::path(get, path = "/api/receipts", params(Limit), responses((status = 200, description = "The answer.", body = [Receipt])))]
 pub(super) async fn receipts(
     State(context): State<Context>,
     Query(limit): Query<Limit>,
@@ -79,7 +79,7 @@ pub(super) async fn receipts(
 
 /// One receipt, with the shelf events it rests on and every explanation of them.
 #[utoipa::path(get, path = "/api/receipts/{visit}", params(("visit" = String, Path, description = "The visit.")),
-    responses((status = 200, body = ReceiptDetail), (status = 404, body = Problem)))]
+    responses((status = 200, description = "The answer.", body = ReceiptDetail), (status = 404, description = "There is none.", body = Problem)))]
 pub(super) async fn receipt(
     State(context): State<Context>,
     Path(visit): Path<String>,
@@ -98,7 +98,7 @@ pub(super) async fn receipt(
 }
 
 /// Devices, faults, and how much of each source's numbering the ledger has.
-#[utoipa::path(get, path = "/api/devices", responses((status = 200, body = Devices)))]
+#[utoipa::path(get, path = "/api/devices", responses((status = 200, description = "The answer.", body = Devices)))]
 pub(super) async fn devices(State(context): State<Context>) -> Result<Json<Devices>, Trouble> {
     let (faults, sources) = context.ask(|ledger| Ok((ledger.faults(MAX_ROWS)?, ledger.sources()?))).await?;
     let devices = context.live.statuses().into_iter().map(|s| Device {
@@ -117,7 +117,7 @@ pub(super) async fn devices(State(context): State<Context>) -> Result<Json<Devic
 }
 
 /// Counts of messages, events, duplicates and faults; the ledger's end; the outbox's lag.
-#[utoipa::path(get, path = "/api/stats", responses((status = 200, body = Stats)))]
+#[utoipa::path(get, path = "/api/stats", responses((status = 200, description = "The answer.", body = Stats)))]
 pub(super) async fn stats(State(context): State<Context>) -> Result<Json<Stats>, Trouble> {
     let totals = context.ask(crate::ledger::LedgerReader::totals).await?;
     let counters = &context.live.counters;
@@ -153,12 +153,13 @@ pub(super) async fn stats(State(context): State<Context>) -> Result<Json<Stats>,
         viewers_missed: get(&counters.viewers_missed),
         bus_ok: counters.bus_ok.load(Ordering::Relaxed),
         ledger_ok: counters.ledger_ok.load(Ordering::Relaxed),
+        troubles: context.live.troubles(),
         outbox,
     }))
 }
 
 /// The ledger's events, in order.
-#[utoipa::path(get, path = "/api/events", params(Page), responses((status = 200, body = [LedgerEvent])))]
+#[utoipa::path(get, path = "/api/events", params(Page), responses((status = 200, description = "The answer.", body = [LedgerEvent])))]
 pub(super) async fn events(
     State(context): State<Context>,
     Query(page): Query<Page>,
@@ -180,11 +181,15 @@ pub(super) async fn events(
 #[utoipa::path(get, path = "/healthz", responses(
     (status = 200, body = String, description = "The bus is connected and the ledger is being written."),
     (status = 503, body = String, description = "One of them is not; the body names it.")))]
-pub(super) async fn healthz(State(context): State<Context>) -> (StatusCode, &'static str) {
+pub(super) async fn healthz(State(context): State<Context>) -> (StatusCode, String) {
+    let mut troubles = context.live.troubles();
     let ok = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Relaxed);
-    match (ok(&context.live.counters.ledger_ok), ok(&context.live.counters.bus_ok)) {
-        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written\n"),
-        (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "the bus is not connected\n"),
-        (true, true) => (StatusCode::OK, "ok\n"),
+    if !ok(&context.live.counters.bus_ok) {
+        troubles.push("the bus is not connected".to_owned());
+    }
+    if troubles.is_empty() && ok(&context.live.counters.ledger_ok) {
+        (StatusCode::OK, "ok\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, troubles.join("\n") + "\n")
     }
 }

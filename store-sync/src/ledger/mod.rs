@@ -1,7 +1,12 @@
 //! The store's ledger: every event that matters, durable, in one append-only SQLite file, and what follows from it.
 //!
-//! **Durability.** WAL with `synchronous = FULL`; [`Ledger::append`] is one transaction per batch, events and
-//! projections together. When it returns, the batch survives a power cut; before that, nothing of it does.
+//! | file | holds | when it is lost |
+//! | --- | --- | --- |
+//! | `ledger.sqlite` | the truth: events, numberings, losses, commands | put a backup back, then refill it from the cloud |
+//! | `projections.sqlite` | what follows: carts, receipts, stock, orders ... | it is made again |
+//!
+//! **Durability.** WAL with `synchronous = FULL`; [`Ledger::store`] is one transaction per batch. When it returns, the
+//! batch survives a power cut; before that, nothing of it does. Projections follow right after, by [`Projector`].
 //!
 //! **Identity.** An event is `(source, epoch, seq)`. The same event again is a duplicate and changes nothing. Another
 //! content under a number that the ledger has is a conflict: the first stays, the other is kept in `conflicts`.
@@ -9,31 +14,50 @@
 //! **Order.** Any order of arrival is taken; `ledger_seq` is the order of arrival. Projections depend on the set of
 //! events only, so a late, doubled or reordered delivery ends in the same carts and receipts (a test holds it to that).
 //!
+//! **Personal data.** Credentials are kept apart from the events ([`personal`]), so that one can be deleted and the
+//! money stays. Bodies of kinds that are only evidence may be let go after a time ([`retention`]).
+//!
 //! **Failure rules.** An error of SQLite leaves the ledger as it was before the call. An event that cannot be numbered
 //! is [refused](Refusal); one whose content breaks a constraint is stored and listed in `oddities`. A file written by a
-//! newer program, or for another store, is not opened.
+//! newer program, or for another store, is not opened. A file that was put back from a copy while this program has it
+//! open is noticed with the next batch ([`LedgerError::Replaced`]).
 //!
-//! Limits: one writer per file (a lock file beside it, see [`crate::serve`]); numbers and times fit in 63 bits.
+//! Limits: one taker of events per file (a lock file beside it, see [`crate::serve`]); the outbox's cursor, the store's
+//! own events and the tools write beside it, each in short transactions; numbers and times fit in 63 bits.
 
+pub mod backup;
 mod check;
+pub mod commands;
 mod cursor;
 mod migrate;
+mod own;
+pub mod personal;
 mod project;
+mod project_orders;
+mod projector;
 mod read;
-mod rebuild;
+mod read_orders;
+pub mod retention;
+mod rows;
+mod sound;
+mod store;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use linefree_bus::payload::{Event, EventBody};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use uuid::Uuid;
 
 pub use check::{CheckReport, Finding, Severity};
 pub use cursor::OutboxCursor;
-pub use read::{
-    CandidateRow, CartRow, EvidenceRow, FaultRow, LedgerReader, LineRow, ReceiptRow, SourceRow, StoredEvent,
+pub use own::OWN_SOURCE;
+pub use projector::{Projected, Projector};
+pub use read::LedgerReader;
+pub use read_orders::{OrderRow, PaymentRow, StockRow, TaskRow};
+pub use rows::{
+    CandidateRow, CartRow, EvidenceRow, FaultRow, LineRow, OutboxEvent, ReceiptRow, SourceRow, StoredEvent,
     Totals, VisitRow,
 };
 
@@ -66,6 +90,19 @@ pub enum LedgerError {
         /// What was asked for.
         wanted: String,
     },
+    /// The file was put back from a copy while this program had it open.
+    #[error(
+        "the ledger was put back from a copy (it was {was}, it is {is}): what the sources and the cloud know is read anew"
+    )]
+    Replaced {
+        /// Its id when it was opened.
+        was: Uuid,
+        /// Its id now.
+        is: Uuid,
+    },
+    /// What was asked for is refused; nothing was changed.
+    #[error("{0}")]
+    Refused(String),
     /// The file is no ledger.
     #[error("the file is no ledger: {0}")]
     NoLedger(String),
@@ -160,6 +197,13 @@ pub fn kind_of(body: &EventBody) -> &'static str {
         EventBody::CartChanged(_) => "cart_changed",
         EventBody::VisitClosed(_) => "visit_closed",
         EventBody::DeviceFault(_) => "device_fault",
+        EventBody::ReviewAnswered(_) => "review_answered",
+        EventBody::RefundIssued(_) => "refund_issued",
+        EventBody::StockCounted(_) => "stock_counted",
+        EventBody::OrderChanged(_) => "order_changed",
+        EventBody::TaskChanged(_) => "task_changed",
+        EventBody::CommandAnswered(_) => "command_answered",
+        EventBody::ShopperForgotten(_) => "shopper_forgotten",
     }
 }
 
@@ -169,6 +213,8 @@ pub struct Ledger {
     conn: Connection,
     ledger_id: Uuid,
     path: PathBuf,
+    /// Gone when somebody else projects.
+    projector: Option<Projector>,
 }
 
 impl Ledger {
@@ -200,18 +246,34 @@ impl Ledger {
         now_us: i64,
     ) -> Result<Self, LedgerError> {
         migrate::migrate(&mut conn, store, now_us)?;
-        let (id, found): (String, String) = conn
-            .query_row("SELECT ledger_id, store FROM ledger", [], |r| Ok((r.get(0)?, r.get(1)?)))
-            .doing("reading its identity")?;
+        let (ledger_id, found) = store::identity(&conn)?;
         if let Some(wanted) = store
             && wanted != found
         {
             return Err(LedgerError::OtherStore { found, wanted: wanted.to_owned() });
         }
-        let ledger_id = Uuid::parse_str(&id).map_err(|e| LedgerError::NoLedger(e.to_string()))?;
-        let mut ledger = Self { conn, ledger_id, path: path.to_owned() };
-        ledger.renew_projections()?;
+        let projector = Some(Projector::open(path)?);
+        let mut ledger = Self { conn, ledger_id, path: path.to_owned(), projector };
+        ledger.project()?;
         Ok(ledger)
+    }
+
+    /// Gives the projections to somebody else to keep up to date; [`Self::append`] then only stores.
+    pub fn take_projector(&mut self) -> Option<Projector> {
+        self.projector.take()
+    }
+
+    fn project(&mut self) -> Result<Vec<(EventId, String)>, LedgerError> {
+        self.projector.as_mut().map_or(Ok(Vec::new()), Projector::catch_up)
+    }
+
+    /// After [`LedgerError::Replaced`]: goes on with the ledger that is there now.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn accept_replacement(&mut self) -> Result<(), LedgerError> {
+        self.ledger_id = store::identity(&self.conn)?.0;
+        self.project().map(drop)
     }
 
     /// This ledger's own id, drawn when it was made.
@@ -226,49 +288,63 @@ impl Ledger {
         &self.path
     }
 
-    /// Appends a batch: one transaction, durable when this returns.
+    /// A transaction on the ledger that this was opened on, and no other.
+    fn begin(&mut self, doing: &'static str) -> Result<Transaction<'_>, LedgerError> {
+        let was = self.ledger_id;
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate).doing(doing)?;
+        let (is, _) = store::identity(&tx)?;
+        if is != was {
+            return Err(LedgerError::Replaced { was, is });
+        }
+        Ok(tx)
+    }
+
+    /// Was it put back from a copy since it was opened?
     ///
     /// # Errors
-    /// [`LedgerError::Sqlite`]; then nothing of the batch was taken and it may be given again.
-    pub fn append(&mut self, batch: &[Event], received_us: i64) -> Result<Appended, LedgerError> {
-        let tx =
-            self.conn.transaction_with_behavior(TransactionBehavior::Immediate).doing("beginning a batch")?;
-        let mut next = last_seq(&tx)? + 1;
-        let mut out = Appended::default();
-        for (index, event) in batch.iter().enumerate() {
-            if let Some(reason) = unnumberable(event) {
-                out.refused.push(Refusal { id: EventId::of(event), reason });
-                continue;
-            }
-            let body = body_json(event)?;
-            match known(&tx, event, &body)? {
-                Some(true) => out.duplicates += 1,
-                Some(false) => {
-                    note_conflict(&tx, event, &body, received_us)?;
-                    out.conflicts.push(EventId::of(event));
-                }
-                None => {
-                    insert(&tx, next, event, &body, received_us)?;
-                    if let Some(reason) = project::apply(&tx, event)? {
-                        out.oddities.push((EventId::of(event), reason));
-                    }
-                    out.stored.push((next.cast_unsigned(), index));
-                    next += 1;
-                }
-            }
-            out.complete.insert((event.source.clone(), event.epoch), 0);
-        }
-        for ((source, epoch), seq) in &mut out.complete {
-            *seq = project::complete_up_to(&tx, &tx, source, *epoch)?;
-        }
+    /// [`LedgerError`].
+    pub fn is_replaced(&self) -> Result<bool, LedgerError> {
+        Ok(store::identity(&self.conn)?.0 != self.ledger_id)
+    }
+
+    /// Adds an event of the ledger's own; returns its place.
+    ///
+    /// # Errors
+    /// As [`Self::store`].
+    pub fn say(&mut self, body: EventBody, now_us: i64) -> Result<u64, LedgerError> {
+        let tx = self.begin("adding the ledger's own event")?;
+        let seq = own::say(&tx, body, now_us)?;
+        tx.commit().doing("adding the ledger's own event")?;
+        self.project()?;
+        Ok(seq)
+    }
+
+    /// Stores a batch: one transaction, durable when this returns. The projections are left to the [`Projector`].
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`] or [`LedgerError::Replaced`]; then nothing of the batch was taken and it may be given
+    /// again.
+    pub fn store(&mut self, batch: &[Event], received_us: i64) -> Result<Appended, LedgerError> {
+        let tx = self.begin("beginning a batch")?;
+        let out = store::store_batch(&tx, batch, received_us, true)?;
         tx.commit().doing("committing a batch")?;
+        Ok(out)
+    }
+
+    /// Stores a batch and projects it.
+    ///
+    /// # Errors
+    /// As [`Self::store`]; when only projecting fails, the batch is stored.
+    pub fn append(&mut self, batch: &[Event], received_us: i64) -> Result<Appended, LedgerError> {
+        let mut out = self.store(batch, received_us)?;
+        out.oddities = self.project()?;
         Ok(out)
     }
 
     /// Notes that a source can no longer send some numbers; returns up to where its numbering is complete now.
     ///
     /// # Errors
-    /// [`LedgerError::Sqlite`].
+    /// As [`Self::store`].
     pub fn note_loss(
         &mut self,
         source: &str,
@@ -277,18 +353,48 @@ impl Ledger {
         to_seq: u64,
         now_us: i64,
     ) -> Result<u64, LedgerError> {
-        let tx =
-            self.conn.transaction_with_behavior(TransactionBehavior::Immediate).doing("beginning a loss")?;
-        tx.execute(
-            "INSERT INTO losses (source, epoch, from_seq, to_seq, noted_us) VALUES (?, ?, ?, ?, ?)
-             ON CONFLICT DO UPDATE SET to_seq = max(to_seq, excluded.to_seq)",
-            params![source, epoch.to_string(), clamp_seq(from_seq), clamp_seq(to_seq), now_us],
-        )
-        .doing("noting a loss")?;
-        project::touch_source(&tx, source, epoch)?;
-        let complete = project::complete_up_to(&tx, &tx, source, epoch)?;
+        let tx = self.begin("beginning a loss")?;
+        let complete = store::note_loss(&tx, source, epoch, from_seq, to_seq, now_us)?;
         tx.commit().doing("committing a loss")?;
         Ok(complete)
+    }
+
+    /// Makes the projections again from the events, and counts the sources anew. Returns how many events were read.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; then the old projections stand.
+    pub fn rebuild(&mut self, progress: impl Fn(u64, u64)) -> Result<u64, LedgerError> {
+        let tx = self.begin("beginning the rebuild")?;
+        store::recount(&tx)?;
+        tx.commit().doing("committing the rebuild")?;
+        match &mut self.projector {
+            Some(projector) => projector.rebuild(progress),
+            None => Err(LedgerError::Refused("the projections are being written by somebody else".into())),
+        }
+    }
+
+    /// What follows from the events, as text: equal text, equal projections, bit by bit.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn dump_projections(&self) -> Result<String, LedgerError> {
+        let doing = "reading the sources";
+        let mut out = String::from("-- numberings\n");
+        let mut rows = self
+            .conn
+            .prepare(
+                "SELECT source || ' ' || epoch || ' ' || contiguous_seq || ' ' || highest_seq || ' ' || events || ' ' ||
+                        last_time_us FROM numberings ORDER BY source, epoch",
+            )
+            .doing(doing)?;
+        for row in rows.query_map([], |r| r.get::<_, String>(0)).doing(doing)? {
+            out.push_str(&row.doing(doing)?);
+            out.push('\n');
+        }
+        match &self.projector {
+            Some(projector) => Ok(out + &projector.dump()?),
+            None => Err(LedgerError::Refused("the projections are being written by somebody else".into())),
+        }
     }
 
     /// Up to which number each numbering is complete: what to resume from and to acknowledge, oldest first.
@@ -298,7 +404,7 @@ impl Ledger {
     pub fn complete(&self) -> Result<Vec<(String, Uuid, u64)>, LedgerError> {
         let mut statement = self
             .conn
-            .prepare("SELECT source, epoch, contiguous_seq FROM sources ORDER BY last_time_us, epoch")
+            .prepare("SELECT source, epoch, contiguous_seq FROM numberings ORDER BY last_time_us, epoch")
             .doing("reading the sources")?;
         let rows = statement
             .query_map([], |r| {
@@ -319,7 +425,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Sqlite`].
     pub fn last_seq(&self) -> Result<u64, LedgerError> {
-        last_seq(&self.conn).map(i64::cast_unsigned)
+        store::last_seq(&self.conn).map(i64::cast_unsigned)
     }
 }
 
@@ -330,6 +436,8 @@ fn connect(path: &Path) -> Result<Connection, LedgerError> {
         conn.pragma_update(None, "journal_mode", "WAL")?;
         conn.pragma_update(None, "synchronous", "FULL")?;
         conn.pragma_update(None, "foreign_keys", true)?;
+        // What is deleted is overwritten: credentials are deleted because somebody wants them gone.
+        conn.pragma_update(None, "secure_delete", true)?;
         // Words of the configuration are texts, not columns that happen to be misspelt.
         conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
         conn.set_prepared_statement_cache_capacity(64);
@@ -338,80 +446,6 @@ fn connect(path: &Path) -> Result<Connection, LedgerError> {
     open().map_err(|source| LedgerError::Open { path: path.to_owned(), source })
 }
 
-fn last_seq(conn: &Connection) -> Result<i64, LedgerError> {
-    conn.query_row("SELECT coalesce(max(ledger_seq), 0) FROM events", [], |r| r.get(0))
-        .doing("reading the last number")
-}
-
-/// Why an event cannot be numbered, if so. What its body says is not judged here.
-fn unnumberable(event: &Event) -> Option<&'static str> {
-    if event.seq == 0 {
-        return Some("numbers start at 1");
-    }
-    if i64::try_from(event.seq).is_err() {
-        return Some("the number is beyond 63 bits");
-    }
-    linefree_domain::ids::CameraId::new(&event.source).err().map(|_| "the source's name is no id")
-}
-
 fn clamp_seq(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
-}
-
-fn body_json(event: &Event) -> Result<String, LedgerError> {
-    serde_json::to_string(&event.body).map_err(|source| LedgerError::Body { ledger_seq: 0, source })
-}
-
-/// `None`: not in the ledger. `Some(true)`: there, the same. `Some(false)`: there with another content.
-fn known(tx: &Transaction<'_>, event: &Event, body: &str) -> Result<Option<bool>, LedgerError> {
-    tx.prepare_cached(
-        "SELECT time_us = ?4 AND body = ?5 FROM events WHERE source = ?1 AND epoch = ?2 AND source_seq = ?3",
-    )
-    .and_then(|mut s| {
-        s.query_row(
-            params![event.source, event.epoch.to_string(), clamp_seq(event.seq), event.time_us, body],
-            |r| r.get(0),
-        )
-        .optional()
-    })
-    .doing("looking an event up")
-}
-
-fn insert(
-    tx: &Transaction<'_>,
-    ledger_seq: i64,
-    event: &Event,
-    body: &str,
-    received_us: i64,
-) -> Result<(), LedgerError> {
-    tx.prepare_cached(
-        "INSERT INTO events (ledger_seq, source, epoch, source_seq, kind, time_us, body, received_us)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .and_then(|mut s| {
-        s.execute(params![
-            ledger_seq,
-            event.source,
-            event.epoch.to_string(),
-            clamp_seq(event.seq),
-            kind_of(&event.body),
-            event.time_us,
-            body,
-            received_us
-        ])
-    })
-    .doing("storing an event")?;
-    Ok(())
-}
-
-fn note_conflict(tx: &Transaction<'_>, event: &Event, body: &str, now_us: i64) -> Result<(), LedgerError> {
-    tx.execute(
-        "INSERT INTO conflicts (source, epoch, source_seq, times, last_us, time_us, body)
-         VALUES (?, ?, ?, 1, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET times = times + 1, last_us = excluded.last_us, time_us = excluded.time_us,
-                                   body = excluded.body",
-        params![event.source, event.epoch.to_string(), clamp_seq(event.seq), now_us, event.time_us, body],
-    )
-    .doing("noting a conflict")?;
-    Ok(())
 }

@@ -1,31 +1,126 @@
-//! Events into projections: carts, receipts, shelf events and their explanations, faults.
+//! Events into projections: visits, carts, receipts, payments, shelf events and their explanations, stock, orders, tasks,
+//! faults.
 //!
-//! [`apply`] is the only writer of the projection tables, live and in a rebuild, so both end in the same bytes. What a
-//! later event replaces is decided by identity ([`super::EventId`] order: epoch, source, number), never by arrival.
+//! [`apply_page`] is the only writer of the projection tables, live and in a rebuild, so both end in the same bytes. What
+//! a later event replaces is decided by identity ([`super::EventId`] order: epoch, source, number), never by arrival.
+//! Within a page, what another event of the page replaces is checked but not written.
+
+use std::collections::HashMap;
 
 use linefree_bus::payload::{
-    CartChanged, DeviceFault, Event, EventBody, GateDirection, GatePassed, ItemAttributed, Line,
-    ShelfChanged, VisitClosed, VisitOpened,
+    Event, EventBody, GateDirection, ItemAttributed, Line, ShelfChanged, VisitClosed,
 };
 use rusqlite::{Connection, ErrorCode, Params, params};
 use uuid::Uuid;
 
-use super::{Doing, LedgerError, clamp_seq};
+use super::project_orders as orders;
+use super::sound::unsound;
+use super::{Doing, EventId, LedgerError, clamp_seq};
 
-/// Brings the projections up to one new event, inside the caller's transaction.
-///
-/// `Some(reason)` when the event breaks a constraint; then it is listed in `oddities` and changes nothing else.
-pub(super) fn apply(conn: &Connection, event: &Event) -> Result<Option<String>, LedgerError> {
-    count_source(conn, event)?;
-    let stale = is_stale(conn, event).doing("comparing an event")?;
-    execute(conn, "SAVEPOINT event", []).doing("projecting an event")?;
+/// What an event replaces the earlier state of; `None` for one that stands alone.
+#[derive(PartialEq, Eq, Hash)]
+enum Replaces<'a> {
+    Visit(&'a str),
+    Cart(&'a str),
+    Receipt(&'a str),
+    Fault(&'a str, &'a str),
+    Attribution(&'a str, Uuid, u64),
+    Answer(&'a str, &'a str),
+    Refund(&'a str),
+    Count(&'a str),
+    Order(&'a str),
+    Task(&'a str),
+}
+
+fn replaces(body: &EventBody) -> Option<Replaces<'_>> {
+    Some(match body {
+        EventBody::VisitOpened(e) => Replaces::Visit(&e.visit),
+        EventBody::CartChanged(e) => Replaces::Cart(&e.visit),
+        EventBody::VisitClosed(e) => Replaces::Receipt(&e.visit),
+        EventBody::DeviceFault(e) => Replaces::Fault(&e.device, &e.fault),
+        EventBody::ItemAttributed(e) => Replaces::Attribution(&e.shelf_source, e.shelf_epoch, e.shelf_seq),
+        EventBody::ReviewAnswered(e) => Replaces::Answer(&e.visit, &e.sku),
+        EventBody::RefundIssued(e) => Replaces::Refund(&e.refund),
+        EventBody::StockCounted(e) => Replaces::Count(&e.plate),
+        EventBody::OrderChanged(e) => Replaces::Order(&e.order),
+        EventBody::TaskChanged(e) => Replaces::Task(&e.task),
+        // Answers to commands and forgotten shoppers are acted upon where they are written; nothing follows here.
+        EventBody::ShelfChanged(_)
+        | EventBody::GatePassed(_)
+        | EventBody::CommandAnswered(_)
+        | EventBody::ShopperForgotten(_) => return None,
+    })
+}
+
+/// Brings the projections up to a page of events, inside the caller's transaction. Returns the odd ones: they are listed
+/// in `oddities` and change nothing else.
+pub(super) fn apply_page(conn: &Connection, page: &[Event]) -> Result<Vec<(EventId, String)>, LedgerError> {
+    // A fast try first; should a table refuse an event that `sound` let through, the page is undone and done again
+    // event by event.
+    let doing = "projecting a page";
+    execute(conn, "SAVEPOINT page", []).doing(doing)?;
+    let done = match apply_each(conn, page, false) {
+        Err(LedgerError::Sqlite { source, .. })
+            if source.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) =>
+        {
+            execute(conn, "ROLLBACK TO page", []).doing("undoing a page")?;
+            apply_each(conn, page, true)
+        }
+        other => other,
+    };
+    execute(conn, "RELEASE page", []).doing(doing)?;
+    done
+}
+
+fn apply_each(
+    conn: &Connection,
+    page: &[Event],
+    one_by_one: bool,
+) -> Result<Vec<(EventId, String)>, LedgerError> {
+    fn rank(e: &Event) -> (Uuid, &str, u64) {
+        (e.epoch, &e.source, e.seq)
+    }
+    let mut last: HashMap<Replaces<'_>, usize> = HashMap::new();
+    let mut odd = Vec::new();
+    let mut reasons: Vec<Option<String>> = Vec::with_capacity(page.len());
+    for (at, event) in page.iter().enumerate() {
+        let reason = unsound(&event.body).err();
+        if reason.is_none()
+            && let Some(key) = replaces(&event.body)
+        {
+            let winner = last.entry(key).or_insert(at);
+            if rank(&page[*winner]) < rank(event) {
+                *winner = at;
+            }
+        }
+        reasons.push(reason);
+    }
+    for (at, event) in page.iter().enumerate() {
+        if let Some(reason) = reasons[at].take() {
+            note_oddity(conn, event, &reason)?;
+            odd.push((EventId::of(event), reason));
+            continue;
+        }
+        if replaces(&event.body).is_some_and(|key| last.get(&key) != Some(&at)) {
+            continue;
+        }
+        if !one_by_one {
+            apply_body(conn, event).doing("projecting an event")?;
+        } else if let Some(reason) = apply(conn, event)? {
+            odd.push((EventId::of(event), reason));
+        }
+    }
+    Ok(odd)
+}
+
+/// One sound event. The tables' own constraints stand behind `sound`: should one be broken all the same, the event is
+/// odd as well.
+fn apply(conn: &Connection, event: &Event) -> Result<Option<String>, LedgerError> {
+    let doing = "projecting an event";
+    execute(conn, "SAVEPOINT event", []).doing(doing)?;
     match apply_body(conn, event) {
         Ok(()) => {
-            // A stale event is tried and undone, so that it is odd or not whenever it comes.
-            if stale {
-                execute(conn, "ROLLBACK TO event", []).doing("undoing a stale event")?;
-            }
-            execute(conn, "RELEASE event", []).doing("projecting an event")?;
+            execute(conn, "RELEASE event", []).doing(doing)?;
             Ok(None)
         }
         Err(e) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
@@ -35,226 +130,210 @@ pub(super) fn apply(conn: &Connection, event: &Event) -> Result<Option<String>, 
                 rusqlite::Error::SqliteFailure(_, Some(text)) => text,
                 other => other.to_string(),
             };
-            execute(
-                conn,
-                "INSERT INTO oddities (source, epoch, seq, reason) VALUES (?, ?, ?, ?)",
-                params![event.source, event.epoch.to_string(), clamp_seq(event.seq), reason],
-            )
-            .doing("noting an oddity")?;
+            note_oddity(conn, event, &reason)?;
             Ok(Some(reason))
         }
-        Err(source) => Err(LedgerError::Sqlite { doing: "projecting an event", source }),
+        Err(source) => Err(LedgerError::Sqlite { doing, source }),
     }
 }
 
-fn execute(conn: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
+fn note_oddity(conn: &Connection, event: &Event, reason: &str) -> Result<(), LedgerError> {
+    execute(
+        conn,
+        "INSERT INTO oddities (source, epoch, seq, reason) VALUES (?, ?, ?, ?)",
+        params![event.source, event.epoch.to_string(), clamp_seq(event.seq), reason],
+    )
+    .doing("noting an oddity")?;
+    Ok(())
+}
+
+pub(super) fn execute(conn: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
     conn.prepare_cached(sql)?.execute(params)
 }
 
-/// Makes sure that a numbering has its row.
-pub(super) fn touch_source(conn: &Connection, source: &str, epoch: Uuid) -> Result<(), LedgerError> {
-    execute(
-        conn,
-        "INSERT INTO sources (source, epoch, contiguous_seq, highest_seq, events, last_time_us)
-         VALUES (?, ?, 0, 0, 0, 0) ON CONFLICT DO NOTHING",
-        params![source, epoch.to_string()],
-    )
-    .doing("counting a source")?;
-    Ok(())
+/// The identity of the event that writes, as the columns by_epoch, by_source and by_seq hold it.
+pub(super) struct By<'a> {
+    pub epoch: String,
+    pub source: &'a str,
+    pub seq: i64,
 }
 
-fn count_source(conn: &Connection, event: &Event) -> Result<(), LedgerError> {
-    execute(
-        conn,
-        "INSERT INTO sources (source, epoch, contiguous_seq, highest_seq, events, last_time_us)
-         VALUES (?1, ?2, 0, ?3, 1, ?4)
-         ON CONFLICT DO UPDATE SET highest_seq = max(highest_seq, excluded.highest_seq), events = events + 1,
-           last_time_us = iif(events = 0, excluded.last_time_us, max(last_time_us, excluded.last_time_us))",
-        params![event.source, event.epoch.to_string(), clamp_seq(event.seq), event.time_us],
-    )
-    .doing("counting a source")?;
-    Ok(())
+/// What became of a row that holds the newest state of something.
+pub(super) enum Written {
+    /// There was none.
+    New,
+    /// It replaced an older one, whose children are to go.
+    Newer,
+    /// A later event had written it.
+    Stale,
 }
 
-/// Moves a numbering's complete part on as far as it goes, and returns its end. `truth` holds the events and losses,
-/// `conn` the projections; they are the same file except in a check.
-pub(super) fn complete_up_to(
-    truth: &Connection,
+/// Inserts a row, or updates the older one: two statements, because nearly all rows are new and then have no children
+/// to be looked for.
+pub(super) fn write(
     conn: &Connection,
-    source: &str,
-    epoch: Uuid,
-) -> Result<u64, LedgerError> {
-    let epoch = epoch.to_string();
-    let walk = || -> rusqlite::Result<i64> {
-        let (start, highest): (i64, i64) = conn
-            .prepare_cached("SELECT contiguous_seq, highest_seq FROM sources WHERE source = ? AND epoch = ?")?
-            .query_row(params![source, epoch], |r| Ok((r.get(0)?, r.get(1)?)))?;
-        let mut there = truth.prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM events WHERE source = ? AND epoch = ? AND source_seq = ?)",
-        )?;
-        let mut lost = truth.prepare_cached(
-            "SELECT max(to_seq) FROM losses WHERE source = ?1 AND epoch = ?2 AND from_seq <= ?3 AND to_seq >= ?3",
-        )?;
-        let mut complete = start;
-        loop {
-            let next = complete.saturating_add(1);
-            if next <= highest && there.query_row(params![source, epoch, next], |r| r.get(0))? {
-                complete = next;
-                continue;
-            }
-            match lost.query_row(params![source, epoch, next], |r| r.get::<_, Option<i64>>(0))? {
-                Some(to) if to > complete => complete = to,
-                _ => break,
-            }
-        }
-        if complete != start {
-            execute(
-                conn,
-                "UPDATE sources SET contiguous_seq = ?3, highest_seq = max(highest_seq, ?3)
-                 WHERE source = ?1 AND epoch = ?2",
-                params![source, epoch, complete],
-            )?;
-        }
-        Ok(complete)
-    };
-    walk().map(i64::cast_unsigned).doing("finding what is complete")
+    insert: &str,
+    update: &str,
+    params: &[&dyn rusqlite::ToSql],
+) -> rusqlite::Result<Written> {
+    if execute(conn, insert, params)? > 0 {
+        return Ok(Written::New);
+    }
+    Ok(if execute(conn, update, params)? > 0 { Written::Newer } else { Written::Stale })
 }
+
+/// Ends an upsert so that the greatest identity wins.
+macro_rules! if_later {
+    ($table:literal) => {
+        concat!(
+            " WHERE (excluded.by_epoch, excluded.by_source, excluded.by_seq) > (",
+            $table,
+            ".by_epoch, ",
+            $table,
+            ".by_source, ",
+            $table,
+            ".by_seq)"
+        )
+    };
+}
+pub(super) use if_later;
 
 fn apply_body(conn: &Connection, event: &Event) -> rusqlite::Result<()> {
+    let by = By { epoch: event.epoch.to_string(), source: &event.source, seq: clamp_seq(event.seq) };
+    let at_us = event.time_us;
     match &event.body {
-        EventBody::ShelfChanged(e) => shelf_changed(conn, event, e),
-        EventBody::GatePassed(e) => gate_passed(conn, event, e),
-        EventBody::VisitOpened(e) => visit_opened(conn, event, e),
-        EventBody::ItemAttributed(e) => item_attributed(conn, event, e),
-        EventBody::CartChanged(e) => cart_changed(conn, event, e),
-        EventBody::VisitClosed(e) => visit_closed(conn, event, e),
-        EventBody::DeviceFault(e) => device_fault(conn, event, e),
+        EventBody::ShelfChanged(e) => shelf_changed(conn, &by, at_us, e),
+        EventBody::GatePassed(e) => {
+            let direction = match e.direction {
+                GateDirection::Entry => "entry",
+                GateDirection::Exit => "exit",
+            };
+            execute(
+                conn,
+                "INSERT INTO gate_passages (source, epoch, seq, time_us, gate, direction, credential, party)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                params![by.source, by.epoch, by.seq, at_us, e.gate, direction, e.credential, e.party],
+            )
+            .map(drop)
+        }
+        EventBody::VisitOpened(e) => execute(
+            conn,
+            concat!(
+                "INSERT INTO visits (visit, credential, party, opened_us, by_epoch, by_source, by_seq)
+                 VALUES (?, ?, ?, ?, ?, ?, ?)
+                 ON CONFLICT DO UPDATE SET credential = excluded.credential, party = excluded.party,
+                   opened_us = excluded.opened_us, by_epoch = excluded.by_epoch, by_source = excluded.by_source,
+                   by_seq = excluded.by_seq",
+                if_later!("visits")
+            ),
+            params![e.visit, e.credential, e.party, at_us, by.epoch, by.source, by.seq],
+        )
+        .map(drop),
+        EventBody::ItemAttributed(e) => item_attributed(conn, &by, at_us, e),
+        EventBody::CartChanged(e) => {
+            let written = write(
+                conn,
+                "INSERT INTO carts (visit, changed_us, by_epoch, by_source, by_seq) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO NOTHING",
+                "UPDATE carts SET changed_us = ?2, by_epoch = ?3, by_source = ?4, by_seq = ?5
+                 WHERE visit = ?1 AND (?3, ?4, ?5) > (by_epoch, by_source, by_seq)",
+                params![e.visit, at_us, by.epoch, by.source, by.seq],
+            )?;
+            match written {
+                Written::New => {}
+                Written::Newer => {
+                    execute(conn, "DELETE FROM cart_lines WHERE visit = ?", params![e.visit])?;
+                }
+                Written::Stale => return Ok(()),
+            }
+            lines(
+                conn,
+                "INSERT INTO cart_lines (visit, sku, name, quantity, unit_price_minor, probability, review)
+                 VALUES (?, ?, ?, ?, ?, ?, ?)",
+                &e.visit,
+                &e.lines,
+            )
+        }
+        EventBody::VisitClosed(e) => visit_closed(conn, &by, e),
+        EventBody::DeviceFault(e) => execute(
+            conn,
+            concat!(
+                "INSERT INTO device_faults (device, fault, time_us, message, cleared, by_epoch, by_source, by_seq)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                 ON CONFLICT DO UPDATE SET time_us = excluded.time_us, message = excluded.message,
+                   cleared = excluded.cleared, by_epoch = excluded.by_epoch, by_source = excluded.by_source,
+                   by_seq = excluded.by_seq",
+                if_later!("device_faults")
+            ),
+            params![e.device, e.fault, at_us, e.message, e.cleared, by.epoch, by.source, by.seq],
+        )
+        .map(drop),
+        EventBody::ReviewAnswered(e) => orders::review_answered(conn, &by, at_us, e),
+        EventBody::RefundIssued(e) => orders::refund_issued(conn, &by, at_us, e),
+        EventBody::StockCounted(e) => orders::stock_counted(conn, &by, at_us, e),
+        EventBody::OrderChanged(e) => orders::order_changed(conn, &by, at_us, e),
+        EventBody::TaskChanged(e) => orders::task_changed(conn, &by, at_us, e),
+        EventBody::CommandAnswered(_) | EventBody::ShopperForgotten(_) => Ok(()),
     }
 }
 
-fn shelf_changed(conn: &Connection, event: &Event, e: &ShelfChanged) -> rusqlite::Result<()> {
-    let epoch = event.epoch.to_string();
-    let seq = clamp_seq(event.seq);
+fn shelf_changed(conn: &Connection, by: &By<'_>, at_us: i64, e: &ShelfChanged) -> rusqlite::Result<()> {
     execute(
         conn,
         "INSERT INTO shelf_events (source, epoch, seq, time_us, start_us, end_us, delta_g, sd_g)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        params![event.source, epoch, seq, event.time_us, e.start_us, e.end_us, e.delta_g, e.sd_g],
+        params![by.source, by.epoch, by.seq, at_us, e.start_us, e.end_us, e.delta_g, e.sd_g],
     )?;
-    for plate in &e.plates {
+    // The first of those that changed most, so that it is one.
+    let mut main = 0;
+    for (i, plate) in e.plates.iter().enumerate() {
+        if plate.delta_g.abs() > e.plates[main].delta_g.abs() {
+            main = i;
+        }
+    }
+    for (i, plate) in e.plates.iter().enumerate() {
         execute(
             conn,
-            "INSERT INTO shelf_event_plates (source, epoch, seq, plate, delta_g, sd_g, start_us, end_us)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO shelf_event_plates (source, epoch, seq, plate, delta_g, sd_g, start_us, end_us, main)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
-                event.source,
-                epoch,
-                seq,
+                by.source,
+                by.epoch,
+                by.seq,
                 plate.plate,
                 plate.delta_g,
                 plate.sd_g,
                 plate.start_us,
-                plate.end_us
+                plate.end_us,
+                i == main
             ],
         )?;
     }
     Ok(())
 }
 
-fn gate_passed(conn: &Connection, event: &Event, e: &GatePassed) -> rusqlite::Result<()> {
-    let direction = match e.direction {
-        GateDirection::Entry => "entry",
-        GateDirection::Exit => "exit",
-    };
-    execute(
-        conn,
-        "INSERT INTO gate_passages (source, epoch, seq, time_us, gate, direction, credential, party)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        params![
-            event.source,
-            event.epoch.to_string(),
-            clamp_seq(event.seq),
-            event.time_us,
-            e.gate,
-            direction,
-            e.credential,
-            e.party
-        ],
-    )?;
-    Ok(())
-}
-
-/// Has a later event already written what this one writes?
-fn is_stale(conn: &Connection, event: &Event) -> rusqlite::Result<bool> {
-    let epoch = event.epoch.to_string();
-    let seq = clamp_seq(event.seq);
-    let newer = |table: &str, key: &[(&str, &dyn rusqlite::ToSql)]| -> rusqlite::Result<bool> {
-        let columns: Vec<String> = key.iter().map(|(column, _)| format!("{column} = ?")).collect();
-        let sql = format!(
-            "SELECT EXISTS (SELECT 1 FROM {table} WHERE {} AND (by_epoch, by_source, by_seq) > (?, ?, ?))",
-            columns.join(" AND ")
-        );
-        let mut values: Vec<&dyn rusqlite::ToSql> = key.iter().map(|(_, value)| *value).collect();
-        values.extend([&epoch as &dyn rusqlite::ToSql, &event.source, &seq]);
-        conn.prepare_cached(&sql)?.query_row(values.as_slice(), |r| r.get(0))
-    };
-    match &event.body {
-        EventBody::ShelfChanged(_) | EventBody::GatePassed(_) => Ok(false),
-        EventBody::VisitOpened(e) => newer("visits", &[("visit", &e.visit)]),
-        EventBody::CartChanged(e) => newer("carts", &[("visit", &e.visit)]),
-        EventBody::VisitClosed(e) => newer("receipts", &[("visit", &e.visit)]),
-        EventBody::DeviceFault(e) => newer("device_faults", &[("device", &e.device), ("fault", &e.fault)]),
-        EventBody::ItemAttributed(e) => newer(
-            "attributions",
-            &[
-                ("shelf_source", &e.shelf_source),
-                ("shelf_epoch", &e.shelf_epoch.to_string()),
-                ("shelf_seq", &clamp_seq(e.shelf_seq)),
-            ],
-        ),
-    }
-}
-
-fn visit_opened(conn: &Connection, event: &Event, e: &VisitOpened) -> rusqlite::Result<()> {
-    execute(
-        conn,
-        "INSERT OR REPLACE INTO visits (visit, credential, party, opened_us, by_epoch, by_source, by_seq)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
-        params![
-            e.visit,
-            e.credential,
-            e.party,
-            event.time_us,
-            event.epoch.to_string(),
-            event.source,
-            clamp_seq(event.seq)
-        ],
-    )?;
-    Ok(())
-}
-
-fn item_attributed(conn: &Connection, event: &Event, e: &ItemAttributed) -> rusqlite::Result<()> {
-    let shelf_epoch = e.shelf_epoch.to_string();
-    let shelf_seq = clamp_seq(e.shelf_seq);
-    execute(
-        conn,
-        "DELETE FROM attributions WHERE shelf_source = ? AND shelf_epoch = ? AND shelf_seq = ?",
-        params![e.shelf_source, shelf_epoch, shelf_seq],
-    )?;
-    execute(
+fn item_attributed(conn: &Connection, by: &By<'_>, at_us: i64, e: &ItemAttributed) -> rusqlite::Result<()> {
+    let (shelf_epoch, shelf_seq) = (e.shelf_epoch.to_string(), clamp_seq(e.shelf_seq));
+    let written = write(
         conn,
         "INSERT INTO attributions (shelf_source, shelf_epoch, shelf_seq, time_us, by_epoch, by_source, by_seq)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
-        params![
-            e.shelf_source,
-            shelf_epoch,
-            shelf_seq,
-            event.time_us,
-            event.epoch.to_string(),
-            event.source,
-            clamp_seq(event.seq)
-        ],
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+        "UPDATE attributions SET time_us = ?4, by_epoch = ?5, by_source = ?6, by_seq = ?7
+         WHERE shelf_source = ?1 AND shelf_epoch = ?2 AND shelf_seq = ?3
+           AND (?5, ?6, ?7) > (by_epoch, by_source, by_seq)",
+        params![e.shelf_source, shelf_epoch, shelf_seq, at_us, by.epoch, by.source, by.seq],
     )?;
+    match written {
+        Written::New => {}
+        Written::Newer => {
+            execute(
+                conn,
+                "DELETE FROM attribution_candidates WHERE shelf_source = ? AND shelf_epoch = ? AND shelf_seq = ?",
+                params![e.shelf_source, shelf_epoch, shelf_seq],
+            )?;
+        }
+        Written::Stale => return Ok(()),
+    }
     for (rank, c) in (1_i64..).zip(&e.candidates) {
         execute(
             conn,
@@ -267,23 +346,19 @@ fn item_attributed(conn: &Connection, event: &Event, e: &ItemAttributed) -> rusq
     Ok(())
 }
 
-fn cart_changed(conn: &Connection, event: &Event, e: &CartChanged) -> rusqlite::Result<()> {
-    execute(conn, "DELETE FROM carts WHERE visit = ?", params![e.visit])?;
-    execute(
+fn visit_closed(conn: &Connection, by: &By<'_>, e: &VisitClosed) -> rusqlite::Result<()> {
+    let later = execute(
         conn,
-        "INSERT INTO carts (visit, changed_us, by_epoch, by_source, by_seq) VALUES (?, ?, ?, ?, ?)",
-        params![e.visit, event.time_us, event.epoch.to_string(), event.source, clamp_seq(event.seq)],
-    )?;
-    lines(conn, "cart_lines", &e.visit, &e.lines)
-}
-
-fn visit_closed(conn: &Connection, event: &Event, e: &VisitClosed) -> rusqlite::Result<()> {
-    execute(conn, "DELETE FROM receipts WHERE visit = ?", params![e.visit])?;
-    execute(
-        conn,
-        "INSERT INTO receipts (visit, credential, entered_us, left_us, currency, charge_minor, in_review_minor,
-                               by_epoch, by_source, by_seq)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        concat!(
+            "INSERT INTO receipts (visit, credential, entered_us, left_us, currency, charge_minor, in_review_minor,
+                                   by_epoch, by_source, by_seq)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT DO UPDATE SET credential = excluded.credential, entered_us = excluded.entered_us,
+               left_us = excluded.left_us, currency = excluded.currency, charge_minor = excluded.charge_minor,
+               in_review_minor = excluded.in_review_minor, by_epoch = excluded.by_epoch,
+               by_source = excluded.by_source, by_seq = excluded.by_seq",
+            if_later!("receipts")
+        ),
         params![
             e.visit,
             e.credential,
@@ -292,45 +367,31 @@ fn visit_closed(conn: &Connection, event: &Event, e: &VisitClosed) -> rusqlite::
             e.currency,
             e.charge_minor,
             e.in_review_minor,
-            event.epoch.to_string(),
-            event.source,
-            clamp_seq(event.seq)
+            by.epoch,
+            by.source,
+            by.seq
         ],
     )?;
-    lines(conn, "receipt_lines", &e.visit, &e.lines)
+    if later == 0 {
+        return Ok(());
+    }
+    execute(conn, "DELETE FROM receipt_lines WHERE visit = ?", params![e.visit])?;
+    lines(
+        conn,
+        "INSERT INTO receipt_lines (visit, sku, name, quantity, unit_price_minor, probability, review)
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+        &e.visit,
+        &e.lines,
+    )
 }
 
-fn lines(conn: &Connection, table: &str, visit: &str, lines: &[Line]) -> rusqlite::Result<()> {
-    let sql = format!(
-        "INSERT INTO {table} (visit, sku, name, quantity, unit_price_minor, probability, review)
-         VALUES (?, ?, ?, ?, ?, ?, ?)"
-    );
+fn lines(conn: &Connection, sql: &str, visit: &str, lines: &[Line]) -> rusqlite::Result<()> {
     for l in lines {
         execute(
             conn,
-            &sql,
+            sql,
             params![visit, l.sku, l.name, l.quantity, l.unit_price_minor, l.probability, l.review],
         )?;
     }
-    Ok(())
-}
-
-fn device_fault(conn: &Connection, event: &Event, e: &DeviceFault) -> rusqlite::Result<()> {
-    execute(
-        conn,
-        "INSERT OR REPLACE INTO device_faults
-           (device, fault, time_us, message, cleared, by_epoch, by_source, by_seq)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        params![
-            e.device,
-            e.fault,
-            event.time_us,
-            e.message,
-            e.cleared,
-            event.epoch.to_string(),
-            event.source,
-            clamp_seq(event.seq)
-        ],
-    )?;
     Ok(())
 }

@@ -2,171 +2,16 @@
 
 use std::path::Path;
 
-use linefree_bus::payload::Event;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use uuid::Uuid;
 
-use super::rebuild::event_of;
-use super::{Doing, LedgerError, clamp_seq, connect};
-
-/// An event with its place in the ledger.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredEvent {
-    /// Position in the ledger, from 1.
-    pub ledger_seq: u64,
-    /// When the ledger took it, wall clock.
-    pub received_us: i64,
-    /// What happened.
-    pub event: Event,
-}
-
-/// A visit.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VisitRow {
-    /// Its id.
-    pub visit: String,
-    /// What the shopper entered with.
-    pub credential: Option<String>,
-    /// How many people.
-    pub party: u32,
-    /// When it began; `None` when the ledger was never told.
-    pub opened_us: Option<i64>,
-    /// When it ended; `None` while it lasts.
-    pub left_us: Option<i64>,
-}
-
-/// A line of a cart or receipt.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LineRow {
-    /// The product.
-    pub sku: String,
-    /// What people call it.
-    pub name: String,
-    /// How many.
-    pub quantity: u32,
-    /// Price of one, minor units.
-    pub unit_price_minor: i64,
-    /// Probability that the line is right.
-    pub probability: f64,
-    /// Must a person look?
-    pub review: bool,
-}
-
-/// What a visit that still lasts holds.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CartRow {
-    /// The visit.
-    pub visit: VisitRow,
-    /// When the cart was last told; `None` for never.
-    pub changed_us: Option<i64>,
-    /// Its lines, by SKU.
-    pub lines: Vec<LineRow>,
-}
-
-/// A visit that ended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ReceiptRow {
-    /// The visit.
-    pub visit: String,
-    /// What the shopper entered with.
-    pub credential: Option<String>,
-    /// When it began.
-    pub entered_us: i64,
-    /// When it ended.
-    pub left_us: i64,
-    /// ISO 4217.
-    pub currency: String,
-    /// What may be charged, minor units.
-    pub charge_minor: i64,
-    /// What waits for a person, minor units.
-    pub in_review_minor: i64,
-    /// Its lines, by SKU.
-    pub lines: Vec<LineRow>,
-}
-
-/// One explanation of a shelf event.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CandidateRow {
-    /// Who.
-    pub visit: Option<String>,
-    /// What.
-    pub sku: Option<String>,
-    /// Taken (positive) or put back (negative).
-    pub quantity: i32,
-    /// Its odds.
-    pub probability: f64,
-}
-
-/// A shelf event that is explained by a visit, with every other explanation beside it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EvidenceRow {
-    /// The shelf event's source.
-    pub source: String,
-    /// Its numbering.
-    pub epoch: String,
-    /// Its number.
-    pub seq: u64,
-    /// When handling began and the weight had settled, and by how much it changed: `None` while the ledger has the
-    /// explanation but not the shelf event itself.
-    pub shelf: Option<(i64, i64, f64, f64)>,
-    /// Plates and their own change, grams.
-    pub plates: Vec<(String, f64)>,
-    /// Explanations, best first.
-    pub candidates: Vec<CandidateRow>,
-}
-
-/// A fault, as last told.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FaultRow {
-    /// What is faulty.
-    pub device: String,
-    /// Short name of the fault.
-    pub fault: String,
-    /// For people.
-    pub message: String,
-    /// Over?
-    pub cleared: bool,
-    /// Event time.
-    pub time_us: i64,
-    /// Who says so.
-    pub reported_by: String,
-}
-
-/// One numbering of one source.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SourceRow {
-    /// The source.
-    pub source: String,
-    /// Its numbering.
-    pub epoch: String,
-    /// Complete up to here.
-    pub contiguous_seq: u64,
-    /// Highest number seen.
-    pub highest_seq: u64,
-    /// Event time of its youngest event.
-    pub last_time_us: i64,
-}
-
-/// Counts over the whole ledger.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Number of the last event.
-    pub ledger_seq: u64,
-    /// The cloud has everything up to here.
-    pub acknowledged_seq: u64,
-    /// Visits that began.
-    pub visits: u64,
-    /// Receipts.
-    pub receipts: u64,
-    /// Receipts with at least one line in review.
-    pub receipts_in_review: u64,
-    /// Events with a known number and another content.
-    pub conflicts: u64,
-    /// Stored events that break a constraint.
-    pub oddities: u64,
-    /// Numbers that sources can no longer send.
-    pub lost: u64,
-}
+use super::projector::file_of;
+use super::rows::{
+    CandidateRow, CartRow, EvidenceRow, FaultRow, LineRow, OutboxEvent, ReceiptRow, SourceRow, StoredEvent,
+    Totals, VisitRow,
+};
+use super::store::{EVENT_COLUMNS, EVENT_TABLES, event_of, identity, last_seq};
+use super::{Doing, EventId, LedgerError, clamp_seq, connect};
 
 /// The ledger, open for reading.
 #[derive(Debug)]
@@ -184,11 +29,37 @@ impl LedgerReader {
             return Err(LedgerError::NoLedger(format!("{} does not exist", path.display())));
         }
         let conn = connect(path)?;
+        let views = file_of(path);
+        if !views.is_file() {
+            let told = format!("{} is missing: run `store-sync rebuild`", views.display());
+            return Err(LedgerError::NoLedger(told));
+        }
+        conn.execute("ATTACH ? AS views", [views.display().to_string()]).doing("opening the projections")?;
         conn.pragma_update(None, "query_only", true).doing("opening it for reading")?;
         Ok(Self { conn })
     }
 
-    fn all<T>(
+    /// Everything up to here is in the projections, which is what most questions are answered from.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn projected_seq(&self) -> Result<u64, LedgerError> {
+        self.conn
+            .prepare_cached("SELECT ledger_seq FROM projected")
+            .and_then(|mut s| s.query_row([], |r| r.get::<_, i64>(0)))
+            .doing("reading what is projected")
+            .map(i64::cast_unsigned)
+    }
+
+    /// The last event of the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn last_seq(&self) -> Result<u64, LedgerError> {
+        last_seq(&self.conn).map(i64::cast_unsigned)
+    }
+
+    pub(super) fn all<T>(
         &self,
         sql: &str,
         params: impl Params,
@@ -204,32 +75,57 @@ impl LedgerReader {
     /// # Errors
     /// [`LedgerError`].
     pub fn identity(&self) -> Result<(Uuid, String), LedgerError> {
-        let (id, store): (String, String) = self
-            .conn
-            .query_row("SELECT ledger_id, store FROM ledger", [], |r| Ok((r.get(0)?, r.get(1)?)))
-            .doing("reading its identity")?;
-        Ok((Uuid::parse_str(&id).map_err(|e| LedgerError::NoLedger(e.to_string()))?, store))
+        identity(&self.conn)
     }
 
-    /// Up to `limit` events after a ledger number, in order.
+    /// Up to `limit` events after a ledger number, in order; those whose body was let go are left out.
     ///
     /// # Errors
     /// [`LedgerError`].
     pub fn events_after(&self, after: u64, limit: u32) -> Result<Vec<StoredEvent>, LedgerError> {
+        let whole = |event| match event {
+            OutboxEvent::Whole(stored) => Some(stored),
+            OutboxEvent::LetGo { .. } => None,
+        };
+        Ok(self.outbox_events(after, u64::MAX, limit)?.into_iter().filter_map(whole).collect())
+    }
+
+    /// Up to `limit` places of the ledger after a number and up to another, in order.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn outbox_events(&self, after: u64, until: u64, limit: u32) -> Result<Vec<OutboxEvent>, LedgerError> {
+        let doing = "reading the events";
         let mut statement = self
             .conn
-            .prepare_cached(
-                "SELECT ledger_seq, source, epoch, source_seq, time_us, body, received_us FROM events
-                 WHERE ledger_seq > ? ORDER BY ledger_seq LIMIT ?",
-            )
-            .doing("reading the events")?;
-        let mut rows = statement.query(params![clamp_seq(after), limit]).doing("reading the events")?;
+            .prepare_cached(&format!(
+                "SELECT {EVENT_COLUMNS} FROM {EVENT_TABLES} WHERE e.ledger_seq > ? AND e.ledger_seq <= ?
+                 ORDER BY e.ledger_seq LIMIT ?"
+            ))
+            .doing(doing)?;
+        let mut rows = statement.query(params![clamp_seq(after), clamp_seq(until), limit]).doing(doing)?;
         let mut out = Vec::new();
-        while let Some(row) = rows.next().doing("reading the events")? {
-            out.push(StoredEvent {
-                ledger_seq: row.get::<_, i64>(0).doing("reading the events")?.cast_unsigned(),
-                received_us: row.get(6).doing("reading the events")?,
-                event: event_of(row)?,
+        while let Some(row) = rows.next().doing(doing)? {
+            let ledger_seq = row.get::<_, i64>(0).doing(doing)?.cast_unsigned();
+            out.push(match event_of(row)? {
+                Some(event) => {
+                    let received_us = row.get(7).doing(doing)?;
+                    OutboxEvent::Whole(StoredEvent { ledger_seq, received_us, event })
+                }
+                None => {
+                    let epoch: String = row.get(2).doing(doing)?;
+                    OutboxEvent::LetGo {
+                        ledger_seq,
+                        id: EventId {
+                            source: row.get(1).doing(doing)?,
+                            epoch: Uuid::parse_str(&epoch)
+                                .map_err(|e| LedgerError::NoLedger(e.to_string()))?,
+                            seq: row.get::<_, i64>(3).doing(doing)?.cast_unsigned(),
+                        },
+                        kind: row.get(8).doing(doing)?,
+                        time_us: row.get(4).doing(doing)?,
+                    }
+                }
             });
         }
         Ok(out)
@@ -404,7 +300,7 @@ impl LedgerReader {
     /// [`LedgerError`].
     pub fn sources(&self) -> Result<Vec<SourceRow>, LedgerError> {
         self.all(
-            "SELECT source, epoch, contiguous_seq, highest_seq, last_time_us FROM sources ORDER BY source, epoch",
+            "SELECT source, epoch, contiguous_seq, highest_seq, last_time_us FROM numberings ORDER BY source, epoch",
             [],
             |r| {
                 Ok(SourceRow {

@@ -1,15 +1,30 @@
-//! Batches over HTTP, with a bearer token from a file.
+//! Batches over HTTP, with a bearer token from a file; commands and, for repairs, events from the cloud.
+//!
+//! Batches are compressed with gzip. A cloud that does not know that refuses the first one (400 or 415); from then on
+//! this run sends them plain.
 //!
 //! The token is read anew for every batch, so it can be changed while the store runs; it is never logged, never sent to
 //! another host (redirects are not followed) and never sent in the clear except to this machine.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::{Deliver, DeliveryError};
-use crate::cloud::BATCH_MEDIA_TYPE;
+use crate::cloud::command::Command;
+use crate::cloud::{BATCH_MEDIA_TYPE, CommandPage, EventPage};
+
+/// A page of commands or events longer than this is refused.
+const MAX_PAGE_BYTES: u64 = 32 << 20;
+
+/// Batches smaller than this are not worth compressing.
+const PLAIN_BYTES: usize = 1024;
 
 /// An answer longer than this is cut.
 const MAX_ANSWER_BYTES: u64 = 64 << 10;
@@ -19,6 +34,8 @@ pub struct HttpCloud {
     agent: ureq::Agent,
     url: String,
     token_file: Option<PathBuf>,
+    /// The cloud has refused a compressed batch.
+    plain: AtomicBool,
 }
 
 /// Why an address cannot be used.
@@ -60,8 +77,82 @@ impl HttpCloud {
             .user_agent(concat!("linefree-store-sync/", env!("CARGO_PKG_VERSION")))
             .build()
             .into();
-        Ok(Self { agent, url: url.to_owned(), token_file })
+        Ok(Self { agent, url: url.to_owned(), token_file, plain: AtomicBool::new(false) })
     }
+}
+
+impl HttpCloud {
+    /// Where the cloud's other resources are: its address without `/v1/events`. `None` for a cloud that takes batches at
+    /// another address, and so has no commands.
+    fn base(&self) -> Option<&str> {
+        self.url.strip_suffix("/v1/events")
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, DeliveryError> {
+        let Some(base) = self.base() else { return Ok(None) };
+        let mut request = self.agent.get(format!("{base}{path}"));
+        if let Some(file) = &self.token_file {
+            request = request.header("Authorization", format!("Bearer {}", read_token(file)?));
+        }
+        let mut response = request.call().map_err(|e| DeliveryError::Unreachable(e.to_string()))?;
+        let status = response.status().as_u16();
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(MAX_PAGE_BYTES)
+            .read_to_string()
+            .map_err(|e| DeliveryError::Unreachable(format!("status {status}, then {e}")))?;
+        match status {
+            200 => serde_json::from_str(&text)
+                .map(Some)
+                .map_err(|e| DeliveryError::Nonsense(format!("{e} in {:?}", beginning(&text)))),
+            404 => Ok(None),
+            _ => Err(DeliveryError::Refused { status, told: beginning(&text) }),
+        }
+    }
+
+    /// The store's commands after a number, in order. `None` when this cloud has no commands.
+    ///
+    /// # Errors
+    /// [`DeliveryError`].
+    pub fn commands(&self, store: &str, after: u64) -> Result<Option<Vec<Command>>, DeliveryError> {
+        let page: Option<CommandPage> =
+            self.get(&format!("/v1/stores/{store}/commands?after={after}&limit=100"))?;
+        Ok(page.map(|page| page.commands))
+    }
+
+    /// A page of the events that the cloud has of a store, after a position of the cloud's. `None` when it cannot say.
+    ///
+    /// # Errors
+    /// [`DeliveryError`].
+    pub fn events(&self, store: &str, after: i64) -> Result<Option<EventPage>, DeliveryError> {
+        self.get(&format!("/v1/stores/{store}/events?after={after}&limit=1000"))
+    }
+
+    fn send(&self, batch: &[u8], packed: bool) -> Result<(u16, String), DeliveryError> {
+        let mut request = self.agent.post(&self.url).header("Content-Type", BATCH_MEDIA_TYPE);
+        if let Some(path) = &self.token_file {
+            request = request.header("Authorization", format!("Bearer {}", read_token(path)?));
+        }
+        if packed {
+            request = request.header("Content-Encoding", "gzip");
+        }
+        let mut response = request.send(batch).map_err(|e| DeliveryError::Unreachable(e.to_string()))?;
+        let status = response.status().as_u16();
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(MAX_ANSWER_BYTES)
+            .read_to_string()
+            .map_err(|e| DeliveryError::Unreachable(format!("status {status}, then {e}")))?;
+        Ok((status, text))
+    }
+}
+
+fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut packed = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
+    packed.write_all(bytes)?;
+    packed.finish()
 }
 
 /// Is the host of `host[:port]/path` this machine?
@@ -98,18 +189,22 @@ struct Answer {
 
 impl Deliver for HttpCloud {
     fn deliver(&self, batch: &[u8]) -> Result<u64, DeliveryError> {
-        let mut request = self.agent.post(&self.url).header("Content-Type", BATCH_MEDIA_TYPE);
-        if let Some(path) = &self.token_file {
-            request = request.header("Authorization", format!("Bearer {}", read_token(path)?));
+        let packed = if batch.len() < PLAIN_BYTES || self.plain.load(Ordering::Relaxed) {
+            None
+        } else {
+            gzip(batch).ok()
+        };
+        let (mut status, mut text) = match &packed {
+            Some(packed) => self.send(packed, true)?,
+            None => self.send(batch, false)?,
+        };
+        if packed.is_some() && matches!(status, 400 | 415) {
+            (status, text) = self.send(batch, false)?;
+            if status == 200 {
+                tracing::info!("this cloud takes no compressed batches: they are sent plain");
+                self.plain.store(true, Ordering::Relaxed);
+            }
         }
-        let mut response = request.send(batch).map_err(|e| DeliveryError::Unreachable(e.to_string()))?;
-        let status = response.status().as_u16();
-        let text = response
-            .body_mut()
-            .with_config()
-            .limit(MAX_ANSWER_BYTES)
-            .read_to_string()
-            .map_err(|e| DeliveryError::Unreachable(format!("status {status}, then {e}")))?;
         if status != 200 {
             return Err(DeliveryError::Refused { status, told: beginning(&text) });
         }

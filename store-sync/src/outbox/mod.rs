@@ -6,8 +6,11 @@
 //! refused, an answer below the cursor (a cloud put back from a backup, or another cloud) moves the cursor back and
 //! the rest is sent again. **Back-off**: half a second, doubled up to a minute, with jitter so that a chain's stores do
 //! not all knock at once; every failure is retried, because only a person can tell a wrong token from a broken cloud.
+//! **After days offline** live events are not held up by the rest: see [`lanes`]. **A ledger that was put back from a copy**
+//! has a new id and is delivered from its beginning.
 
 pub mod http;
+pub mod lanes;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -17,7 +20,8 @@ use uuid::Uuid;
 
 use crate::clock::wall_us;
 use crate::cloud::event::CloudEvent;
-use crate::ledger::{LedgerError, LedgerReader, OutboxCursor};
+use crate::ledger::{LedgerError, LedgerReader, OutboxCursor, OutboxEvent};
+use lanes::{Lanes, Reached, Send as Wanted};
 
 /// Most events in a batch.
 pub const MAX_EVENTS: u32 = 500;
@@ -106,9 +110,11 @@ pub struct Outbox {
     cursor: OutboxCursor,
     ledger_id: Uuid,
     store: String,
-    acknowledged_seq: u64,
+    lanes: Lanes,
     to: Box<dyn Deliver>,
-    /// Halved when the cloud finds a batch too large, until one is taken.
+    /// Most events in a batch.
+    page: u32,
+    /// The same, halved when the cloud finds a batch too large, until one is taken.
     max_events: u32,
 }
 
@@ -122,13 +128,22 @@ impl Outbox {
         let cursor = OutboxCursor::open(ledger)?;
         let (ledger_id, store) = reader.identity()?;
         let acknowledged_seq = reader.acknowledged_seq()?;
-        Ok(Self { reader, cursor, ledger_id, store, acknowledged_seq, to, max_events: MAX_EVENTS })
+        let lanes = Lanes::new(acknowledged_seq);
+        Ok(Self { reader, cursor, ledger_id, store, lanes, to, page: MAX_EVENTS, max_events: MAX_EVENTS })
+    }
+
+    /// With smaller batches than [`MAX_EVENTS`], for links that bear no more.
+    #[must_use]
+    pub fn with_page(mut self, events: u32) -> Self {
+        self.page = events.clamp(1, MAX_EVENTS);
+        self.max_events = self.page;
+        self
     }
 
     /// Everything up to here is in the cloud.
     #[must_use]
     pub fn acknowledged_seq(&self) -> u64 {
-        self.acknowledged_seq
+        self.lanes.acknowledged()
     }
 
     /// Sends the next batch, if there is any.
@@ -136,17 +151,40 @@ impl Outbox {
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read or the cursor not be written.
     pub fn step(&mut self) -> Result<Step, LedgerError> {
-        let stored = self.reader.events_after(self.acknowledged_seq, self.max_events)?;
-        if stored.is_empty() {
-            return Ok(Step::Idle);
+        let (ledger_id, _) = self.reader.identity()?;
+        if ledger_id != self.ledger_id {
+            tracing::warn!(
+                "the ledger was put back from a copy: everything is delivered again under its new id"
+            );
+            self.ledger_id = ledger_id;
+            self.lanes = Lanes::new(self.reader.acknowledged_seq()?);
         }
+        let end = self.reader.last_seq()?;
+        let Some(wanted) = self.lanes.next(end, u64::from(self.max_events)) else { return Ok(Step::Idle) };
+        let places = self.reader.outbox_events(wanted.after, wanted.until, self.max_events)?;
+        let (batch, last, events) = self.write(&places)?;
+        let Some(last) = last else { return Ok(Step::Idle) };
+        match self.to.deliver(&batch) {
+            Ok(answer) => self.on_answer(wanted, last, events, answer),
+            Err(e) => {
+                if matches!(e, DeliveryError::Refused { status: 413, .. }) {
+                    self.max_events = (self.max_events / 2).max(1);
+                }
+                self.lanes.on_failure(wanted);
+                Ok(Step::Failed(e))
+            }
+        }
+    }
+
+    /// As many places as fit in a batch: its text, the last of them, and how many.
+    fn write(&self, places: &[OutboxEvent]) -> Result<(Vec<u8>, Option<u64>, usize), LedgerError> {
         let mut batch = vec![b'['];
-        let (mut last, mut events) = (self.acknowledged_seq, 0);
-        for one in &stored {
-            let write =
-                CloudEvent::new(&self.store, self.ledger_id, one).and_then(|e| serde_json::to_vec(&e));
-            let bytes = write
-                .map_err(|source| LedgerError::Body { ledger_seq: one.ledger_seq.cast_signed(), source })?;
+        let (mut last, mut events) = (None, 0);
+        for place in places {
+            let ledger_seq = place.ledger_seq();
+            let bytes = CloudEvent::of(&self.store, self.ledger_id, place)
+                .and_then(|e| serde_json::to_vec(&e))
+                .map_err(|source| LedgerError::Body { ledger_seq: ledger_seq.cast_signed(), source })?;
             if events > 0 && batch.len() + bytes.len() > MAX_BYTES {
                 break;
             }
@@ -154,38 +192,45 @@ impl Outbox {
                 batch.push(b',');
             }
             batch.extend_from_slice(&bytes);
-            last = one.ledger_seq;
+            last = Some(ledger_seq);
             events += 1;
         }
         batch.push(b']');
-        let answer = match self.to.deliver(&batch) {
-            Ok(answer) => answer,
-            Err(e) => {
-                if matches!(e, DeliveryError::Refused { status: 413, .. }) {
-                    self.max_events = (self.max_events / 2).max(1);
-                }
-                return Ok(Step::Failed(e));
-            }
-        };
-        self.max_events = MAX_EVENTS;
-        let end = self.reader.totals()?.ledger_seq;
+        Ok((batch, last, events))
+    }
+
+    fn on_answer(
+        &mut self,
+        wanted: Wanted,
+        last: u64,
+        events: usize,
+        answer: u64,
+    ) -> Result<Step, LedgerError> {
+        self.max_events = self.page;
+        let end = self.reader.last_seq()?;
         if answer > end {
+            self.lanes.on_failure(wanted);
             return Ok(Step::Failed(DeliveryError::Nonsense(format!(
-                "it has everything up to {answer}, but this ledger ends at {end}. Was the ledger put back from an \
-                 older copy, or is this another store's address?"
+                "it has everything up to {answer}, but this ledger ends at {end}. Was the ledger's file put back by \
+                 hand from an older copy? Then run `store-sync restore --here`. Or is this another store's address?"
             ))));
         }
-        // What it may have from an earlier run is not counted until this run has sent it.
-        let reached = answer.min(last);
-        if reached == self.acknowledged_seq {
-            let first = self.acknowledged_seq + 1;
-            let told = format!("it took {first} to {last} but still has only up to {answer}");
-            return Ok(Step::Failed(DeliveryError::Nonsense(told)));
+        // The cursor is written before it is believed: should that fail, the batch is sent again.
+        let mut lanes = self.lanes.clone();
+        let step = match lanes.on_answer(wanted, last, answer) {
+            Reached::Stuck => {
+                let first = wanted.after + 1;
+                let told = format!("it took {first} to {last} but still has only up to {answer}");
+                return Ok(Step::Failed(DeliveryError::Nonsense(told)));
+            }
+            Reached::Forward(_) => Step::Delivered { events },
+            Reached::Back(to) => Step::Rewound { to },
+        };
+        if lanes.acknowledged() != self.lanes.acknowledged() {
+            self.cursor.set(lanes.acknowledged())?;
         }
-        let rewound = reached < self.acknowledged_seq;
-        self.cursor.set(reached)?;
-        self.acknowledged_seq = reached;
-        Ok(if rewound { Step::Rewound { to: reached } } else { Step::Delivered { events } })
+        self.lanes = lanes;
+        Ok(step)
     }
 }
 

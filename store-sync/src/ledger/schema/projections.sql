@@ -1,4 +1,5 @@
--- What follows from `events`: written in the same transaction as the events, made again by `store-sync rebuild`.
+-- What follows from the ledger's events, in a file of its own (projections.sqlite): brought up to date right after the
+-- events are durable, made again by `store-sync rebuild`. Losing this file loses nothing.
 --
 -- A projection holds nothing that depends on when or in which order events arrived: no wall clock, no ledger_seq. What
 -- a later event replaces carries the identity of the event that wrote it (by_epoch, by_source, by_seq); the greatest
@@ -7,19 +8,17 @@
 -- The constraints here decide what a sound event is: an event that breaks one stays in `events` (nothing is lost, and
 -- its source is acknowledged), changes nothing else, and is listed in `oddities`.
 
--- How much of each numbering of each source is there.
-CREATE TABLE sources (
-  source         TEXT    NOT NULL,
-  epoch          TEXT    NOT NULL,
-  -- Every number up to this one is in the ledger, or in `losses`: what is acknowledged.
-  contiguous_seq INTEGER NOT NULL CHECK (contiguous_seq >= 0),
-  highest_seq    INTEGER NOT NULL CHECK (highest_seq >= contiguous_seq),
-  -- How many of its events are in the ledger.
-  events         INTEGER NOT NULL CHECK (events BETWEEN 0 AND highest_seq),
-  -- Event time of the youngest; 0 when there is none.
-  last_time_us   INTEGER NOT NULL,
-  PRIMARY KEY (source, epoch)
-) STRICT, WITHOUT ROWID;
+-- One row: what these projections were made of.
+CREATE TABLE projected (
+  one        INTEGER PRIMARY KEY CHECK (one = 1),
+  -- Which projections.sql and project.rs made them; another number makes them again.
+  version    INTEGER NOT NULL,
+  -- Of which ledger. A ledger that was put back from a copy has another id.
+  ledger_id  TEXT    NOT NULL,
+  -- The last event that is in them, and its sum: another event there now means that the file was put back by hand.
+  ledger_seq INTEGER NOT NULL CHECK (ledger_seq >= 0),
+  sum        INTEGER NOT NULL
+) STRICT;
 
 -- Visits that began. A visit that has a receipt has ended.
 CREATE TABLE visits (
@@ -103,9 +102,13 @@ CREATE TABLE shelf_event_plates (
   -- When this plate was first touched and had settled.
   start_us INTEGER NOT NULL,
   end_us   INTEGER NOT NULL CHECK (end_us >= start_us),
+  -- The plate that changed most in this event.
+  main     INTEGER NOT NULL CHECK (main IN (0, 1)),
   PRIMARY KEY (source, epoch, seq, plate),
   FOREIGN KEY (source, epoch, seq) REFERENCES shelf_events (source, epoch, seq) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX shelf_event_plates_by_plate ON shelf_event_plates (plate, end_us);
 
 -- Explanations of shelf events. No foreign key to shelf_events: an explanation may arrive before what it explains.
 CREATE TABLE attributions (
@@ -163,6 +166,115 @@ CREATE TABLE device_faults (
   by_seq    INTEGER NOT NULL,
   PRIMARY KEY (device, fault)
 ) STRICT, WITHOUT ROWID;
+
+-- Answers to reviews: what the shopper pays for a line that had been in review.
+CREATE TABLE review_answers (
+  visit        TEXT    NOT NULL CHECK (length(visit) BETWEEN 1 AND 64),
+  sku          TEXT    NOT NULL CHECK (length(sku) BETWEEN 1 AND 64),
+  quantity     INTEGER NOT NULL CHECK (quantity BETWEEN 0 AND 1000000),
+  currency     TEXT    NOT NULL CHECK (currency GLOB '[A-Z][A-Z][A-Z]'),
+  charge_minor INTEGER NOT NULL CHECK (charge_minor BETWEEN 0 AND 1000000000000),
+  answered_us  INTEGER NOT NULL,
+  by_epoch     TEXT    NOT NULL,
+  by_source    TEXT    NOT NULL,
+  by_seq       INTEGER NOT NULL,
+  PRIMARY KEY (visit, sku)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE refunds (
+  refund       TEXT    PRIMARY KEY CHECK (length(refund) BETWEEN 1 AND 64),
+  visit        TEXT    NOT NULL CHECK (length(visit) BETWEEN 1 AND 64),
+  currency     TEXT    NOT NULL CHECK (currency GLOB '[A-Z][A-Z][A-Z]'),
+  amount_minor INTEGER NOT NULL CHECK (amount_minor BETWEEN 1 AND 1000000000000),
+  reason       TEXT    NOT NULL CHECK (length(reason) <= 1000),
+  issued_us    INTEGER NOT NULL,
+  by_epoch     TEXT    NOT NULL,
+  by_source    TEXT    NOT NULL,
+  by_seq       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX refunds_by_visit ON refunds (visit);
+
+CREATE TABLE refund_lines (
+  refund       TEXT    NOT NULL REFERENCES refunds (refund) ON DELETE CASCADE,
+  sku          TEXT    NOT NULL CHECK (length(sku) BETWEEN 1 AND 64),
+  quantity     INTEGER NOT NULL CHECK (quantity BETWEEN 1 AND 1000000),
+  amount_minor INTEGER NOT NULL CHECK (amount_minor BETWEEN 0 AND 1000000000000),
+  PRIMARY KEY (refund, sku)
+) STRICT, WITHOUT ROWID;
+
+-- What each visit comes to.
+CREATE VIEW payments AS
+SELECT r.visit, r.currency, r.charge_minor,
+       coalesce((SELECT sum(a.charge_minor) FROM review_answers a WHERE a.visit = r.visit), 0) AS answered_minor,
+       coalesce((SELECT sum(f.amount_minor) FROM refunds f WHERE f.visit = r.visit), 0) AS refunded_minor,
+       -- In review, and nobody has looked yet.
+       coalesce((SELECT sum(l.quantity * l.unit_price_minor) FROM receipt_lines l WHERE l.visit = r.visit AND l.review
+                 AND NOT EXISTS (SELECT 1 FROM review_answers a WHERE (a.visit, a.sku) = (l.visit, l.sku))), 0)
+         AS open_minor
+FROM receipts r;
+
+-- Plates as somebody last counted them.
+CREATE TABLE stock_counts (
+  plate      TEXT    PRIMARY KEY CHECK (length(plate) BETWEEN 1 AND 64),
+  sku        TEXT    NOT NULL CHECK (length(sku) BETWEEN 1 AND 64),
+  quantity   INTEGER NOT NULL CHECK (quantity BETWEEN 0 AND 1000000),
+  counted_us INTEGER NOT NULL,
+  by_epoch   TEXT    NOT NULL,
+  by_source  TEXT    NOT NULL,
+  by_seq     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Stock per plate: the last count, less what was taken since as far as it is explained with better odds than not; and
+-- the weight that went since, whatever explains it. A shelf event over several plates counts for the one that changed
+-- most.
+CREATE VIEW stock AS
+SELECT c.plate, c.sku, c.quantity AS counted, c.counted_us,
+       c.quantity - coalesce((
+         SELECT sum(a.quantity) FROM shelf_event_plates p
+         JOIN attribution_candidates a ON (a.shelf_source, a.shelf_epoch, a.shelf_seq) = (p.source, p.epoch, p.seq)
+         WHERE p.plate = c.plate AND p.main AND p.end_us > c.counted_us AND a.sku = c.sku AND a.probability >= 0.5
+       ), 0) AS quantity,
+       coalesce((SELECT sum(p.delta_g) FROM shelf_event_plates p WHERE p.plate = c.plate AND p.end_us > c.counted_us),
+                0.0) AS delta_g
+FROM stock_counts c;
+
+CREATE TABLE orders (
+  order_id   TEXT    PRIMARY KEY CHECK (length(order_id) BETWEEN 1 AND 64),
+  state      TEXT    NOT NULL CHECK (state IN ('received', 'picking', 'ready', 'handed_over', 'cancelled')),
+  reason     TEXT             CHECK (length(reason) <= 1000),
+  changed_us INTEGER NOT NULL,
+  by_epoch   TEXT    NOT NULL,
+  by_source  TEXT    NOT NULL,
+  by_seq     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE order_lines (
+  order_id TEXT    NOT NULL REFERENCES orders (order_id) ON DELETE CASCADE,
+  sku      TEXT    NOT NULL CHECK (length(sku) BETWEEN 1 AND 64),
+  quantity INTEGER NOT NULL CHECK (quantity BETWEEN 1 AND 1000000),
+  picked   INTEGER NOT NULL CHECK (picked BETWEEN 0 AND quantity),
+  PRIMARY KEY (order_id, sku)
+) STRICT, WITHOUT ROWID;
+
+-- Picks by robots or people. No foreign key to orders: a task may be told before its order arrives here.
+CREATE TABLE tasks (
+  task       TEXT    PRIMARY KEY CHECK (length(task) BETWEEN 1 AND 64),
+  order_id   TEXT    NOT NULL CHECK (length(order_id) BETWEEN 1 AND 64),
+  sku        TEXT    NOT NULL CHECK (length(sku) BETWEEN 1 AND 64),
+  quantity   INTEGER NOT NULL CHECK (quantity BETWEEN 1 AND 1000000),
+  plate      TEXT    NOT NULL CHECK (length(plate) BETWEEN 1 AND 64),
+  -- A robot's id, or `staff`; NULL for nobody yet.
+  assignee   TEXT             CHECK (length(assignee) BETWEEN 1 AND 64),
+  state      TEXT    NOT NULL CHECK (state IN ('waiting', 'assigned', 'underway', 'done', 'failed', 'cancelled')),
+  reason     TEXT             CHECK (length(reason) <= 1000),
+  changed_us INTEGER NOT NULL,
+  by_epoch   TEXT    NOT NULL,
+  by_source  TEXT    NOT NULL,
+  by_seq     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX tasks_by_order ON tasks (order_id);
 
 -- Events that break a constraint above, and which.
 CREATE TABLE oddities (

@@ -1,0 +1,192 @@
+//! Commands: what the cloud tells a store. The contract's types; what a store does with them is in
+//! [`crate::ledger::commands`].
+//!
+//! The cloud numbers each store's commands from 1 without gaps. A store asks for those after the last one that it has
+//! decided about, decides about each in order, and answers with an event (`command.answered`) in its ledger, which comes
+//! to the cloud like every other event. So a command is taken once, whatever is sent twice, and the answer is never lost.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// A command as it travels. Its body is judged by the store, so that an unknown or broken one is refused with a reason
+/// instead of stopping all that follow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Command {
+    /// Its own id: the same id again is the same command.
+    pub command: String,
+    /// Its number among the store's commands, from 1.
+    pub seq: u64,
+    /// For commands that say how things are: a later one has a greater version.
+    #[serde(default)]
+    pub version: u64,
+    /// When the cloud issued it.
+    #[serde(default)]
+    pub issued_us: i64,
+    /// Set when the cloud has this store's answer already: taken, or refused. A store that was put back from an older
+    /// copy does not move money or pick an order a second time then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<bool>,
+    /// What it commands; its `kind` says what the rest of it is.
+    #[schema(value_type = CommandBody)]
+    pub body: Value,
+}
+
+/// What can be commanded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum CommandBody {
+    /// All products, whole.
+    Catalogue {
+        /// The products.
+        products: Vec<CatalogueProduct>,
+    },
+    /// All prices, whole.
+    Prices {
+        /// ISO 4217.
+        currency: String,
+        /// The prices.
+        prices: Vec<Price>,
+    },
+    /// All facings, whole.
+    Planogram {
+        /// The facings.
+        facings: Vec<PlannedFacing>,
+    },
+    /// Pick this.
+    Order {
+        /// The order's id.
+        order: String,
+        /// What.
+        lines: Vec<Wanted>,
+    },
+    /// Do not pick it after all.
+    OrderCancelled {
+        /// The order's id.
+        order: String,
+        /// Why.
+        reason: String,
+    },
+    /// Which model devices run.
+    ModelRollout {
+        /// Its name.
+        model: String,
+        /// SHA-256 of its file, hexadecimal.
+        sha256: String,
+    },
+    /// Somebody at the chain looked at a line in review.
+    ReviewAnswer {
+        /// The visit.
+        visit: String,
+        /// The line's product.
+        sku: String,
+        /// How many the shopper pays for.
+        quantity: u32,
+    },
+    /// Money goes back.
+    Refund {
+        /// The refund's id.
+        refund: String,
+        /// The visit that was charged.
+        visit: String,
+        /// What for.
+        lines: Vec<RefundedLine>,
+        /// Why.
+        reason: String,
+    },
+    /// How the store decides.
+    Policy {
+        /// Lines less certain than this go to review, 0 to 1.
+        review_below: f64,
+        /// How many days evidence of each kind is kept; kinds that are not named are kept.
+        #[serde(default)]
+        keep_days: BTreeMap<String, u32>,
+    },
+}
+
+/// A product of the catalogue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogueProduct {
+    /// Its code.
+    pub sku: String,
+    /// What people call it.
+    pub name: String,
+    /// Weight of one item, grams.
+    pub weight_g: f64,
+}
+
+/// A price.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Of what.
+    pub sku: String,
+    /// Of one, minor units.
+    pub unit_price_minor: i64,
+}
+
+/// Where a product lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedFacing {
+    /// What.
+    pub sku: String,
+    /// On which plates, `gondola/shelf/plate`.
+    pub plates: Vec<String>,
+}
+
+/// A line of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// What.
+    pub sku: String,
+    /// How many.
+    pub quantity: u32,
+}
+
+/// A line of a refund.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefundedLine {
+    /// What.
+    pub sku: String,
+    /// How many.
+    pub quantity: u32,
+    /// What goes back for all of them, minor units.
+    pub amount_minor: i64,
+}
+
+impl CommandBody {
+    /// As the JSON tag says it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Catalogue { .. } => "catalogue",
+            Self::Prices { .. } => "prices",
+            Self::Planogram { .. } => "planogram",
+            Self::Order { .. } => "order",
+            Self::OrderCancelled { .. } => "order_cancelled",
+            Self::ModelRollout { .. } => "model_rollout",
+            Self::ReviewAnswer { .. } => "review_answer",
+            Self::Refund { .. } => "refund",
+            Self::Policy { .. } => "policy",
+        }
+    }
+
+    /// Does it say how things are from now on? Then versions count.
+    #[must_use]
+    pub fn is_state(&self) -> bool {
+        matches!(
+            self,
+            Self::Catalogue { .. }
+                | Self::Prices { .. }
+                | Self::Planogram { .. }
+                | Self::ModelRollout { .. }
+                | Self::Policy { .. }
+        )
+    }
+}

@@ -1,0 +1,193 @@
+//! Is an event sound? What the tables of the projections demand, said in words and before SQLite is asked.
+
+use std::collections::HashSet;
+
+use linefree_bus::payload::{EventBody, Line};
+
+/// The largest amount, minor units.
+const MAX_MINOR: i64 = 1_000_000_000_000;
+/// The largest quantity of one line.
+const MAX_QUANTITY: u32 = 1_000_000;
+/// The largest change of weight, grams.
+const MAX_G: f64 = 1e7;
+
+type Check = Result<(), String>;
+
+fn text(name: &str, value: &str, most: usize) -> Check {
+    let chars = value.chars().count();
+    if chars == 0 || chars > most || value.contains('\0') {
+        return Err(format!("{name} has {chars} characters, 1 to {most} are allowed"));
+    }
+    Ok(())
+}
+
+fn id(name: &str, value: &str) -> Check {
+    text(name, value, 64)
+}
+
+fn maybe_id(name: &str, value: Option<&str>) -> Check {
+    value.map_or(Ok(()), |value| id(name, value))
+}
+
+/// A text that people read; may be empty.
+fn words(name: &str, value: &str, most: usize) -> Check {
+    if value.is_empty() { Ok(()) } else { text(name, value, most) }
+}
+
+fn within<T: PartialOrd + std::fmt::Display + Copy>(name: &str, value: T, least: T, most: T) -> Check {
+    if value >= least && value <= most {
+        Ok(())
+    } else {
+        Err(format!("{name} is {value}, {least} to {most} is allowed"))
+    }
+}
+
+fn amount(name: &str, value: i64) -> Check {
+    within(name, value, 0, MAX_MINOR)
+}
+
+fn currency(value: &str) -> Check {
+    if value.len() == 3 && value.bytes().all(|b| b.is_ascii_uppercase()) {
+        Ok(())
+    } else {
+        Err(format!("currency {value:?} is no code of three capital letters"))
+    }
+}
+
+fn in_order(what: &str, start_us: i64, end_us: i64) -> Check {
+    if end_us >= start_us { Ok(()) } else { Err(format!("{what} ends before it begins")) }
+}
+
+fn each_once<'a>(what: &str, keys: impl Iterator<Item = &'a str> + Clone) -> Check {
+    let twice = |key: &str| Err(format!("{what} {key:?} stands there twice"));
+    // Most carts are small, and comparing a few keys costs less than a set of them.
+    if keys.clone().nth(16).is_none() {
+        for (i, key) in keys.clone().enumerate() {
+            if keys.clone().take(i).any(|earlier| earlier == key) {
+                return twice(key);
+            }
+        }
+        return Ok(());
+    }
+    let mut seen = HashSet::new();
+    for key in keys {
+        if !seen.insert(key) {
+            return twice(key);
+        }
+    }
+    Ok(())
+}
+
+fn lines(lines: &[Line]) -> Check {
+    for l in lines {
+        id("sku", &l.sku)?;
+        words("name", &l.name, 1000)?;
+        within("quantity", l.quantity, 1, MAX_QUANTITY)?;
+        amount("unit_price_minor", l.unit_price_minor)?;
+        within("probability", l.probability, 0.0, 1.0)?;
+    }
+    each_once("sku", lines.iter().map(|l| l.sku.as_str()))
+}
+
+/// What is wrong with an event, for people.
+pub(super) fn unsound(body: &EventBody) -> Check {
+    match body {
+        EventBody::ShelfChanged(e) => {
+            in_order("the shelf event", e.start_us, e.end_us)?;
+            within("delta_g", e.delta_g, -MAX_G, MAX_G)?;
+            within("sd_g", e.sd_g, 0.0, MAX_G)?;
+            for p in &e.plates {
+                id("plate", &p.plate)?;
+                in_order("a plate's part", p.start_us, p.end_us)?;
+                within("delta_g", p.delta_g, -MAX_G, MAX_G)?;
+                within("sd_g", p.sd_g, 0.0, MAX_G)?;
+            }
+            each_once("plate", e.plates.iter().map(|p| p.plate.as_str()))
+        }
+        EventBody::GatePassed(e) => {
+            id("gate", &e.gate)?;
+            maybe_id("credential", e.credential.as_deref())
+        }
+        EventBody::VisitOpened(e) => {
+            id("visit", &e.visit)?;
+            maybe_id("credential", e.credential.as_deref())
+        }
+        EventBody::ItemAttributed(e) => {
+            id("shelf_source", &e.shelf_source)?;
+            if e.shelf_seq == 0 || i64::try_from(e.shelf_seq).is_err() {
+                return Err("shelf_seq is no number from 1".to_owned());
+            }
+            within("the number of candidates", e.candidates.len(), 0, 1000)?;
+            for c in &e.candidates {
+                maybe_id("visit", c.visit.as_deref())?;
+                maybe_id("sku", c.sku.as_deref())?;
+                within("probability", c.probability, 0.0, 1.0)?;
+            }
+            Ok(())
+        }
+        EventBody::CartChanged(e) => {
+            id("visit", &e.visit)?;
+            lines(&e.lines)
+        }
+        EventBody::VisitClosed(e) => {
+            id("visit", &e.visit)?;
+            maybe_id("credential", e.credential.as_deref())?;
+            in_order("the visit", e.entered_us, e.left_us)?;
+            currency(&e.currency)?;
+            // Sums of many lines may exceed a line's limit.
+            within("charge_minor", e.charge_minor, 0, i64::MAX)?;
+            within("in_review_minor", e.in_review_minor, 0, i64::MAX)?;
+            lines(&e.lines)
+        }
+        EventBody::DeviceFault(e) => {
+            text("device", &e.device, 200)?;
+            id("fault", &e.fault)?;
+            words("message", &e.message, 4000)
+        }
+        EventBody::ReviewAnswered(e) => {
+            id("visit", &e.visit)?;
+            id("sku", &e.sku)?;
+            within("quantity", e.quantity, 0, MAX_QUANTITY)?;
+            currency(&e.currency)?;
+            amount("charge_minor", e.charge_minor)
+        }
+        EventBody::RefundIssued(e) => {
+            id("refund", &e.refund)?;
+            id("visit", &e.visit)?;
+            currency(&e.currency)?;
+            words("reason", &e.reason, 1000)?;
+            within("amount_minor", e.amount_minor, 1, MAX_MINOR)?;
+            for l in &e.lines {
+                id("sku", &l.sku)?;
+                within("quantity", l.quantity, 1, MAX_QUANTITY)?;
+                amount("amount_minor", l.amount_minor)?;
+            }
+            each_once("sku", e.lines.iter().map(|l| l.sku.as_str()))
+        }
+        EventBody::StockCounted(e) => {
+            id("plate", &e.plate)?;
+            id("sku", &e.sku)?;
+            within("quantity", e.quantity, 0, MAX_QUANTITY)
+        }
+        EventBody::OrderChanged(e) => {
+            id("order", &e.order)?;
+            words("reason", e.reason.as_deref().unwrap_or_default(), 1000)?;
+            for l in &e.lines {
+                id("sku", &l.sku)?;
+                within("quantity", l.quantity, 1, MAX_QUANTITY)?;
+                within("picked", l.picked, 0, l.quantity)?;
+            }
+            each_once("sku", e.lines.iter().map(|l| l.sku.as_str()))
+        }
+        EventBody::TaskChanged(e) => {
+            id("task", &e.task)?;
+            id("order", &e.order)?;
+            id("sku", &e.sku)?;
+            within("quantity", e.quantity, 1, MAX_QUANTITY)?;
+            id("plate", &e.plate)?;
+            maybe_id("assignee", e.assignee.as_deref())?;
+            words("reason", e.reason.as_deref().unwrap_or_default(), 1000)
+        }
+        EventBody::CommandAnswered(_) | EventBody::ShopperForgotten(_) => Ok(()),
+    }
+}

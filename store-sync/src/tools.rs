@@ -1,0 +1,193 @@
+//! The ledger's tools on the command line.
+
+use std::io::{BufRead as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use store_sync::clock::wall_us;
+use store_sync::cloud::event::event_of;
+use store_sync::ledger::backup::{backup as copy, restore as put_back};
+use store_sync::ledger::personal::{empty_logs, forget};
+use store_sync::ledger::retention::{KeepDays, let_go as forget_evidence};
+use store_sync::ledger::{Ledger, LedgerReader, Projector};
+use store_sync::outbox::http::HttpCloud;
+use store_sync::serve::DataDir;
+
+use crate::cli::{BackupArgs, LedgerPlace, LetGoArgs, RefillArgs, RestoreArgs};
+use crate::{read_store, say};
+
+/// How long a tool waits for the running server to do its part.
+const SERVER_WITHIN: Duration = Duration::from_secs(30);
+
+fn data_dir(place: &LedgerPlace) -> anyhow::Result<PathBuf> {
+    match (&place.data, &place.config) {
+        (Some(data), _) => Ok(data.clone()),
+        (None, Some(config)) => Ok(read_store(config)?.live.server.data_dir),
+        (None, None) => bail!("which ledger? Give --data DIR, or --config store.toml"),
+    }
+}
+
+fn ledger_of(place: &LedgerPlace) -> anyhow::Result<PathBuf> {
+    Ok(DataDir::ledger_in(&data_dir(place)?))
+}
+
+pub fn rebuild(place: &LedgerPlace) -> anyhow::Result<ExitCode> {
+    let data = DataDir::take_existing(&data_dir(place)?)?;
+    let mut ledger = Ledger::open_existing(&data.ledger())?;
+    let began = Instant::now();
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let events = ledger.rebuild(|done, total| {
+        if terminal {
+            let _ = write!(std::io::stderr().lock(), "\r{done} of {total} events");
+        }
+    })?;
+    if terminal {
+        let _ = writeln!(std::io::stderr().lock());
+    }
+    say(&format!("rebuilt every projection from {events} events in {:.1} s", began.elapsed().as_secs_f64()));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn check(place: &LedgerPlace) -> anyhow::Result<ExitCode> {
+    let path = ledger_of(place)?;
+    let report = LedgerReader::open(&path)?.check()?;
+    for finding in &report.findings {
+        say(&finding.to_string());
+    }
+    let notices = report.findings.len();
+    if report.has_errors() {
+        say(&format!("{}: {} events, the ledger contradicts itself", path.display(), report.events));
+        return Ok(ExitCode::FAILURE);
+    }
+    say(&format!("{}: {} events, sound, {notices} notices", path.display(), report.events));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
+    let copied = copy(&ledger_of(&args.place)?, &args.to)?;
+    say(&format!("{}: store {}, {} events", args.to.display(), copied.store, copied.ledger_seq));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
+    let folder = data_dir(&args.place)?;
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let ledger = DataDir::ledger_in(&folder);
+    let from: &Path = args.from.as_deref().unwrap_or(&ledger);
+    let copied = put_back(from, &ledger, wall_us())?;
+    say(&format!(
+        "{}: store {}, {} events, with a new id",
+        ledger.display(),
+        copied.store,
+        copied.ledger_seq
+    ));
+    // A running server projects by itself.
+    if let Ok(lock) = DataDir::take_existing(&folder) {
+        Projector::open(&ledger)?.catch_up()?;
+        drop(lock);
+        say(
+            "What it lacks: start the server, whose sources send what they still have. For the rest, before that,",
+        );
+        say("run `store-sync refill`.");
+    } else {
+        say("The running server goes on with it and asks its sources for what it lacks.");
+        say("What they no longer have: stop the server and run `store-sync refill`.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn refill(args: &RefillArgs) -> anyhow::Result<ExitCode> {
+    let (url, token_file) = match (&args.cloud, &args.place.config) {
+        (Some(url), _) => (url.clone(), args.cloud_token_file.clone()),
+        (None, Some(config)) => match read_store(config)?.live.cloud {
+            Some(cloud) => (cloud.url, cloud.token_file),
+            None => bail!("{} names no cloud: give --cloud URL", config.display()),
+        },
+        (None, None) => bail!("from which cloud? Give --cloud URL, or --config store.toml"),
+    };
+    let cloud = HttpCloud::new(&url, token_file)?;
+    let data = DataDir::take_existing(&data_dir(&args.place)?)
+        .context("events are taken back while the server is stopped")?;
+    let mut ledger = Ledger::open_existing(&data.ledger())?;
+    let store = LedgerReader::open(&data.ledger())?.identity()?.1;
+    let (mut after, mut seen, mut new, mut odd) = (0, 0, 0, 0);
+    loop {
+        let Some(page) = cloud.events(&store, after)? else {
+            bail!("{url} lists no events: it must be the address of the reference cloud's /v1/events");
+        };
+        let Some(last) = page.last() else { break };
+        after = last.position;
+        seen += page.len();
+        let mut events = Vec::new();
+        for placed in &page {
+            match event_of(&placed.event) {
+                Ok(event) => events.push(event),
+                Err(why) => {
+                    odd += 1;
+                    tracing::warn!(position = placed.position, "cannot be taken back: {why}");
+                }
+            }
+        }
+        new += ledger.refill(&events, wall_us())?.stored.len();
+    }
+    say(&format!(
+        "the cloud has {seen} events of {store}: {new} were missing here, {odd} cannot be taken back"
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn delete_my_data(place: &LedgerPlace) -> anyhow::Result<ExitCode> {
+    let folder = data_dir(place)?;
+    let ledger = DataDir::ledger_in(&folder);
+    let mut credential = String::new();
+    std::io::stdin().lock().read_line(&mut credential).context("cannot read the credential")?;
+    let credential = credential.trim_end_matches(['\r', '\n']);
+    if credential.is_empty() {
+        bail!("write the credential on the first line of standard input");
+    }
+    // Held until the end: a server that starts meanwhile would project beside us.
+    let lock = DataDir::take_existing(&folder).ok();
+    if lock.is_some() {
+        Projector::open(&ledger)?.catch_up()?;
+    }
+    let forgotten = forget(&ledger, credential, wall_us())?;
+    if lock.is_some() {
+        Projector::open(&ledger)?.catch_up()?;
+    }
+    let began = Instant::now();
+    let reader = LedgerReader::open(&ledger)?;
+    while reader.projected_seq()? < forgotten.ledger_seq {
+        if began.elapsed() > SERVER_WITHIN {
+            bail!(
+                "deleted from the ledger, but the running server does not project: see its log, then run this again"
+            );
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(reader);
+    while !empty_logs(&ledger)? {
+        if began.elapsed() > SERVER_WITHIN {
+            bail!(
+                "deleted, but the write-ahead log may still hold it, because somebody reads all the time: restart the \
+                 server to empty it"
+            );
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    say(&format!(
+        "deleted from {} events of {} visits; their receipts stay. The cloud is told with the next delivery. Backups \
+         made before still hold it.",
+        forgotten.events,
+        forgotten.visits.len()
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn let_go(args: &LetGoArgs) -> anyhow::Result<ExitCode> {
+    let keep = KeepDays::new(args.keep.iter().cloned().collect())?;
+    let gone = forget_evidence(&ledger_of(&args.place)?, &keep, wall_us(), args.also_undelivered)?;
+    say(&format!("let go of the content of {gone} events"));
+    Ok(ExitCode::SUCCESS)
+}
