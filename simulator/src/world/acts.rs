@@ -333,7 +333,7 @@ impl World<'_> {
         if !inwards && self.bodies[who].way.len() == 1 {
             self.bodies[who].passing = true;
         }
-        if !inwards && self.bodies[who].stuck_s(self.now_s) > 4.0 {
+        if !inwards && was_inside && self.bodies[who].stuck_s(self.now_s) > 4.0 {
             // Another way, by whichever gate.
             self.bodies[who].passing = false;
             self.bodies[who].acts.push_front(Act::Leave);
@@ -350,10 +350,13 @@ impl World<'_> {
         if !inwards && was_inside && !is_inside {
             self.left(who, gate);
         }
-        if arrived {
+        // Through is through, wherever exactly somebody else stands on the other side.
+        let through = inwards == is_inside && self.bodies[who].stuck_s(self.now_s) > 1.0;
+        if arrived || through {
             let aside = if inwards { self.aside(who) } else { None };
             let body = &mut self.bodies[who];
             if inwards {
+                body.way.clear();
                 body.passing = false;
                 body.busy = Busy::No;
                 if let Some(at) = aside {
