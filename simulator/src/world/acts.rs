@@ -16,6 +16,8 @@ pub enum Act {
     Leave,
     /// Wait before a closed gate and go away again.
     TurnAway,
+    /// Walk to a point, out of the doorway.
+    GoAside(Point2<f64>),
     /// Walk to the front of plates.
     GoTo(Vec<PlateIndex>),
     /// Walk to the front of a product's home.
@@ -84,7 +86,7 @@ pub enum Busy {
 }
 
 /// Nobody waits longer for somebody, seconds.
-const PATIENCE_S: f64 = 90.0;
+const PATIENCE_S: f64 = 30.0;
 /// How far outside people come from and vanish to, metres.
 const OUTSIDE_M: f64 = 0.9;
 
@@ -109,6 +111,12 @@ impl World<'_> {
     /// Somebody appears before a gate.
     pub(super) fn come(&mut self, who: usize) {
         let gate = self.gate(true);
+        // One after the other.
+        let taken = |b: &super::Body| b.here && !b.gone && matches!(b.busy, Busy::Passing(g, _) if g == gate);
+        if self.bodies.iter().any(taken) {
+            self.bodies[who].enters_s = self.now_s + self.chance.between(0.3, 0.8);
+            return;
+        }
         let segment = self.store.layout.gates[gate.0].segment;
         let out = self.outward(&segment);
         let along = (segment.to - segment.from) * self.chance.between(-0.2, 0.2);
@@ -141,8 +149,7 @@ impl World<'_> {
             Busy::Walking => {
                 // After a while of "after you", somebody squeezes past.
                 self.bodies[who].squeezes |= self.bodies[who].stuck_s(self.now_s) > 1.8;
-                let others = if self.bodies[who].squeezes { &[][..] } else { &others };
-                let arrived = self.bodies[who].walk(others, &self.store.obstacles, self.now_s);
+                let arrived = self.bodies[who].walk(&others, &self.store.obstacles, self.now_s);
                 if arrived {
                     self.bodies[who].busy = Busy::No;
                 } else {
@@ -231,6 +238,7 @@ impl World<'_> {
                 self.bodies[who].busy = Busy::GoingAway;
                 self.tell(who, "was not let in and goes away");
             }
+            Act::GoAside(at) => self.walk_to(who, at),
             Act::GoTo(plates) => {
                 let spot = self.spot_before(who, &plates);
                 self.bodies[who].spot = Some(spot);
@@ -325,7 +333,7 @@ impl World<'_> {
         if !inwards && self.bodies[who].way.len() == 1 {
             self.bodies[who].passing = true;
         }
-        if !inwards && self.bodies[who].stuck_s(self.now_s) > 4.0 {
+        if !inwards && was_inside && self.bodies[who].stuck_s(self.now_s) > 4.0 {
             // Another way, by whichever gate.
             self.bodies[who].passing = false;
             self.bodies[who].acts.push_front(Act::Leave);
@@ -334,7 +342,6 @@ impl World<'_> {
         }
         // People squeeze through a door.
         self.bodies[who].squeezes |= self.bodies[who].stuck_s(self.now_s) > 1.5;
-        let others = if self.bodies[who].squeezes { &[] } else { others };
         let arrived = self.bodies[who].walk(others, &self.store.obstacles, self.now_s);
         let is_inside = floor.contains(self.bodies[who].at);
         if inwards && !was_inside && is_inside {
@@ -343,22 +350,53 @@ impl World<'_> {
         if !inwards && was_inside && !is_inside {
             self.left(who, gate);
         }
-        if arrived {
+        // Through is through, wherever exactly somebody else stands on the other side.
+        let through = inwards == is_inside && self.bodies[who].stuck_s(self.now_s) > 1.0;
+        if arrived || through {
+            let aside = if inwards { self.aside(who) } else { None };
             let body = &mut self.bodies[who];
             if inwards {
+                body.way.clear();
                 body.passing = false;
                 body.busy = Busy::No;
+                if let Some(at) = aside {
+                    body.acts.push_front(Act::GoAside(at));
+                }
             } else {
                 body.gone = true;
             }
         }
     }
 
+    /// Where somebody waits who has come in and has to wait: not in the doorway.
+    fn aside(&mut self, who: usize) -> Option<Point2<f64>> {
+        let waits = matches!(
+            self.bodies[who].acts.front(),
+            Some(Act::Meet(_) | Act::UntilHas(..) | Act::UntilRid(..) | Act::UntilLeft(_) | Act::Wait(_))
+        );
+        let at = self.bodies[who].at;
+        let free = |p: &Point2<f64>, s: &Self| s.store.obstacles.is_free(*p);
+        let mut spot = None;
+        for _ in 0..60 {
+            let angle = self.chance.between(0.0, std::f64::consts::TAU);
+            let p = at + Vector2::new(angle.cos(), angle.sin()) * self.chance.between(1.0, 2.4);
+            let clear = self.store.layout.gates.iter().all(|g| g.segment.distance_m(p) > 1.1);
+            if free(&p, self) && clear {
+                spot = Some(p);
+                break;
+            }
+        }
+        spot.filter(|_| waits)
+    }
+
     fn entered(&mut self, who: usize, gate: GateIndex) {
         self.entered_s.insert(who, self.now_s);
         self.tell(who, "enters");
         // People scan, and then walk in.
-        let at_s = (self.now_s - self.chance.between(-0.2, 1.0)).max(0.0);
+        let scanned_s = self.now_s - self.chance.between(-0.2, 1.0);
+        // One scans when the one before is through.
+        let before = self.passages.iter().filter(|p| p.gate == gate && p.entry).map(|p| p.at_s);
+        let at_s = scanned_s.max(before.fold(0.0, f64::max) + 0.3);
         let body = &self.bodies[who];
         let leads = body.account == who;
         let noticed = self.bodies[body.account].visitor != Visitor::Unseen;

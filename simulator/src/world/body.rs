@@ -19,8 +19,9 @@ pub const STEP_S: f64 = 0.05;
 const RELAX_S: f64 = 0.4;
 /// Strength of the push between bodies, metres per second squared, ...
 const PUSH_M_S2: f64 = 2.2;
-/// ... the distance at which it is that strong, metres ...
+/// ... the distance at which it is that strong, metres, usually, and for who squeezes past ...
 const PUSH_AT_M: f64 = 0.45;
+const SQUEEZE_AT_M: f64 = 0.24;
 /// ... and over which it falls, metres.
 const PUSH_RANGE_M: f64 = 0.18;
 
@@ -119,13 +120,14 @@ impl Body {
         let slow = if last { (distance_m / 0.5).clamp(0.25, 1.0) } else { 1.0 };
         let wished = to / distance_m.max(1e-6) * self.speed_m_s * slow;
         let mut force = (wished - self.velocity) / RELAX_S;
+        let push_at_m = if self.squeezes { SQUEEZE_AT_M } else { PUSH_AT_M };
         for (at, velocity) in others {
             let off = self.at - at;
             let d = off.norm().max(1e-3);
             if d > 1.5 {
                 continue;
             }
-            let push = PUSH_M_S2 * ((PUSH_AT_M - d) / PUSH_RANGE_M).exp();
+            let push = PUSH_M_S2 * ((push_at_m - d) / PUSH_RANGE_M).exp();
             force += off / d * push.min(12.0);
             // Whoever comes head-on is passed on the right.
             if velocity.dot(&self.velocity) < 0.0 || velocity.norm() < 0.1 {

@@ -1,0 +1,53 @@
+//! Scoring end to end: the same figures whatever the number of jobs, and a yardstick that is beaten.
+
+#![allow(clippy::unwrap_used)]
+
+use indicatif::ProgressBar;
+use linefree_simulator::scenario;
+use linefree_simulator::score::{Options, Report, run};
+
+fn options(jobs: usize) -> Options {
+    Options {
+        scenarios: scenario::named("pick-and-put-back,gate-denied").unwrap(),
+        seeds: vec![1, 2, 3],
+        layout: None,
+        without: Vec::new(),
+        jobs,
+        baseline: true,
+    }
+}
+
+/// Everything but how long it took.
+fn figures(report: &Report) -> String {
+    let mut value = serde_json::to_value(report).unwrap();
+    let rows = value["scenarios"].as_object_mut().unwrap().values_mut().collect::<Vec<_>>();
+    for row in rows {
+        let row = row.as_object_mut().unwrap();
+        assert!(row.remove("events_per_second").is_some() && row.remove("times_real_time").is_some());
+    }
+    let total = value["total"].as_object_mut().unwrap();
+    for key in ["receipt_f1", "exact_receipts", "wrong_unreviewed_rate", "review_rate", "ece"] {
+        assert!(total[key].is_number(), "{key}");
+    }
+    total.remove("events_per_second");
+    total.remove("times_real_time");
+    value.to_string()
+}
+
+#[test]
+fn the_number_of_jobs_changes_nothing() {
+    let report = |jobs| {
+        let options = options(jobs);
+        let (outcomes, failures) = run(&options, &ProgressBar::hidden());
+        assert_eq!(failures, Vec::<String>::new());
+        assert_eq!(outcomes.len(), 6);
+        Report::new(&options, &outcomes, failures)
+    };
+    let (one, three) = (report(1), report(3));
+    assert_eq!(figures(&one), figures(&three));
+    let total = one.total;
+    assert!(
+        total.figures.receipt_f1 > total.baseline_f1.unwrap(),
+        "the engine is no better than the yardstick"
+    );
+}
