@@ -11,7 +11,8 @@
 //! oscillations and a small net shift; bumps into a gondola that no handling explains; white noise; now and then a
 //! sample that is lost.
 //!
-//! Not modelled: faulty cells, cross-talk between gondolas, temperature steps.
+//! How hard hands push and how far furniture shakes is [`Furniture`]'s: as measured, or rattling. Faulty cells are made
+//! of sound ones (`sensors/faults.rs`). Not modelled: cross-talk between gondolas, temperature steps.
 
 use std::f64::consts::{PI, TAU};
 
