@@ -202,7 +202,7 @@ impl Store {
             let input = entry.remove();
             self.pass_time(time);
             self.take(input);
-            self.explain_held(time);
+            self.explain_held(time, PATIENCE_S);
         }
         // An empty store needs no ticks before its first input.
         if self.now.is_some() {
@@ -218,7 +218,7 @@ impl Store {
             self.decisions = decisions;
         }
         if let Some(now) = self.now {
-            self.explain_waiting(now, 0.0);
+            self.explain_held(now, 0.0);
             self.visits.advance(now, &self.layout, &self.floor);
             self.open_unknown(now);
         }
@@ -233,7 +233,7 @@ impl Store {
             self.floor.advance(now);
             self.now = Some(now);
             self.follow_floor();
-            self.explain_held(now);
+            self.explain_held(now, PATIENCE_S);
             self.visits.advance(now, &self.layout, &self.floor);
             self.floor.expect(self.visits.unmatched(now));
             self.close(Some(now));
@@ -259,11 +259,7 @@ impl Store {
     }
 
     /// Explains what is ripe, in order: an event that waits holds up those after it.
-    fn explain_held(&mut self, now: StoreTime) {
-        self.explain_waiting(now, PATIENCE_S);
-    }
-
-    fn explain_waiting(&mut self, now: StoreTime, patience_s: f64) {
+    fn explain_held(&mut self, now: StoreTime, patience_s: f64) {
         while let Some((_, event)) = self.held.front() {
             let waited_s = now.seconds_since(event.end());
             let place = event.changes.first().map(|c| self.layout.plates[c.plate.0].centre.xy());
@@ -344,7 +340,7 @@ impl Store {
         let closed = self.visits.take_closed(now);
         if !closed.is_empty() {
             // What they took is explained before their receipts are written.
-            self.explain_waiting(end, 0.0);
+            self.explain_held(end, 0.0);
         }
         for (visit, left) in closed {
             let receipt = Receipt {

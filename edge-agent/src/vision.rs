@@ -79,7 +79,6 @@ pub struct Vision {
     tracker: Tracker,
     tracklets: Tracklets,
     looks: Vec<Option<Appearance>>,
-    tracks: Vec<Track>,
     stages: Stages,
     frames: u64,
 }
@@ -100,7 +99,6 @@ impl Vision {
             tracker: Tracker::new(tracker_config(threshold)),
             tracklets: Tracklets::new(TrackletsConfig::default()),
             looks: Vec::new(),
-            tracks: Vec::new(),
             stages: Stages::default(),
             frames: 0,
         }
@@ -135,10 +133,9 @@ impl Vision {
         let tracking = Instant::now();
         self.looks.clear();
         self.looks.extend(detections.iter().map(|d| appearance_of(&view, &d.bbox)));
-        self.tracks.clear();
-        self.tracks.extend_from_slice(tracker.handle_looks(time, detections, &self.looks));
+        tracker.handle_looks(time, detections, &self.looks);
         let told = tracklets.handle_frame(time, tracker);
-        let people = people_of(&self.tracks, told, camera_layout, frame_px);
+        let people = people_of(tracker.tracks(), told, camera_layout, frame_px);
         stages.add(Stage::Track, tracking.elapsed());
         let spent = detector.timings();
         stages.add(Stage::Preprocess, spent.preprocess);

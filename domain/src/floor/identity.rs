@@ -1,13 +1,14 @@
 //! Names on bodies: what linking stretches says about whom the floor shows where.
 
+use std::collections::BTreeMap;
+
 use nalgebra::Point2;
 
-use super::FloorEvent;
 use super::body::Body;
-use super::motion::Belief;
-use super::stretches::{Stretch, StretchNumber};
+use super::motion::{Belief, Walk};
+use super::stretches::{End, OVER_S, Stretch, StretchNumber};
 use super::tracker::FloorTracker;
-use super::{Person, stretches::End};
+use super::{FloorEvent, Person};
 use crate::ids::{CameraIndex, ShopperId};
 use crate::time::StoreTime;
 
@@ -49,7 +50,7 @@ impl FloorTracker {
             let other = self.bodies[body]
                 .links
                 .iter()
-                .any(|(c, link)| *c != camera && time.seconds_since(link.time) < super::stretches::OVER_S);
+                .any(|(c, link)| *c != camera && time.seconds_since(link.time) < OVER_S);
             (other && !self.stretches[index].is_over(time)).then_some(index)
         });
         let index = index.unwrap_or_else(|| {
@@ -79,7 +80,7 @@ impl FloorTracker {
                 if stretch.is_over(now) || !ripe {
                     return None;
                 }
-                let name = self.kept_id(self.owner_of(stretch.number)?);
+                let name = self.owner_of(stretch.number)?;
                 self.bodies.iter().any(|b| b.id == Some(name)).then_some((name, i))
             })
             .collect();
@@ -130,11 +131,10 @@ impl FloorTracker {
 
     /// Where a shopper's path was last sure, apart from one stretch.
     fn last_of(&self, name: ShopperId, but: Option<StretchNumber>, now: StoreTime) -> Option<End> {
-        let owned = self.stretches.iter().filter(|s| {
-            Some(s.number) != but
-                && s.is_over(now)
-                && self.owner_of(s.number).map(|n| self.kept_id(n)) == Some(name)
-        });
+        let owned = self
+            .stretches
+            .iter()
+            .filter(|s| Some(s.number) != but && s.is_over(now) && self.owner_of(s.number) == Some(name));
         owned.max_by_key(|s| s.ended()).map(|s| s.end(&self.walk))
     }
 
@@ -147,10 +147,9 @@ impl FloorTracker {
                 continue;
             }
             let (number, margin, rival, time) = (s.number, s.margin, s.rival, s.began());
-            let owner = |n: StretchNumber| self.owner_of(n).map(|o| self.kept_id(o));
             // Somebody on trial has no name yet; it is told when they have.
-            let Some(shopper) = owner(number) else { continue };
-            let rival = rival.and_then(owner);
+            let Some(shopper) = self.owner_of(number) else { continue };
+            let rival = rival.and_then(|n| self.owner_of(n));
             self.stretches[i].told = true;
             let Some(rival) = rival else { continue };
             let recent = |(a, b, t): &(ShopperId, ShopperId, StoreTime)| {
@@ -175,7 +174,7 @@ impl FloorTracker {
             !s.told
                 && s.began() <= to.plus_s(SETTLE_AFTER_S)
                 && s.ended() >= from.plus_s(-SETTLE_AFTER_S)
-                && s.places().any(|(_, at)| near(at))
+                && s.places().any(near)
         };
         let crowded = |b: &Body| {
             let sure = b.stretch.and_then(|n| self.stretch(n)).is_some_and(|s| s.ended() >= b.last_seen);
@@ -186,12 +185,8 @@ impl FloorTracker {
 
     /// Those who left are not looked for.
     pub(super) fn close_stretches(&mut self, name: ShopperId) {
-        let owned: Vec<StretchNumber> = self
-            .stretches
-            .iter()
-            .map(|s| s.number)
-            .filter(|n| self.owner_of(*n).map(|o| self.kept_id(o)) == Some(name))
-            .collect();
+        let owned: Vec<StretchNumber> =
+            self.stretches.iter().map(|s| s.number).filter(|n| self.owner_of(*n) == Some(name)).collect();
         for s in self.stretches.iter_mut().filter(|s| owned.contains(&s.number)) {
             s.gone = true;
         }
@@ -217,7 +212,7 @@ impl Body {
     }
 
     /// This name on nobody who is seen: lost where they were last surely seen.
-    fn lost_at(&self, end: &End, walk: &super::motion::Walk) -> Self {
+    fn lost_at(&self, end: &End, walk: &Walk) -> Self {
         let mut belief: Belief = walk.first(end.at, &end.cov_m2());
         (belief.mean.z, belief.mean.w) = (end.velocity.x, end.velocity.y);
         (belief.cov[(2, 2)], belief.cov[(3, 3)]) = (end.velocity_var, end.velocity_var);
@@ -227,7 +222,7 @@ impl Body {
             last_seen: end.time,
             at_last: belief,
             recent: [end.time; 3],
-            links: std::collections::BTreeMap::new(),
+            links: BTreeMap::new(),
             history: self.history.until(end.time),
             stretch: None,
             ..self.clone()

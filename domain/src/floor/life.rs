@@ -122,19 +122,13 @@ impl FloorTracker {
 
     /// Can this be somebody who passed a gate a moment ago and has not been seen there?
     fn is_expected(&self, trial: &Body) -> bool {
-        self.is_expected_at(trial.born, trial.born_at)
-    }
-
-    /// Can whoever is first seen here and then be such a one?
-    pub(super) fn is_expected_at(&self, time: StoreTime, at: Point2<f64>) -> bool {
         self.expected.iter().any(|(gate, entered)| {
-            let since_s = time.seconds_since(*entered);
+            let since_s = trial.born.seconds_since(*entered);
             let walked_m = EXPECTED_PACE_M_S * since_s.max(0.0);
             (-1.0..=EXPECTED_S).contains(&since_s)
-                && self
-                    .exits
-                    .get(gate.0)
-                    .is_some_and(|e| e.segment.distance_m(at) <= self.config.gate_reach_m + walked_m)
+                && self.exits.get(gate.0).is_some_and(|e| {
+                    e.segment.distance_m(trial.born_at) <= self.config.gate_reach_m + walked_m
+                })
         })
     }
 
@@ -171,15 +165,13 @@ impl FloorTracker {
             return None;
         }
         let at_gate = self.gate_near(trial.born_at, GateKind::lets_in).is_some();
-        let newcomer =
-            if at_gate || self.is_expected(trial) { NEWCOMER_AT_GATE } else { self.newcomer_elsewhere() };
+        let newcomer = if at_gate || self.is_expected(trial) {
+            NEWCOMER_AT_GATE
+        } else {
+            // Nobody falls from the sky: whoever can be a lost shopper is one.
+            0.5 * (self.config.gate_d2 + 2.0 * self.walk.most_var_m2.ln()) + 1.0
+        };
         Some(0.5 * (d2 + log_det) - newcomer)
-    }
-
-    /// Price of a newcomer elsewhere than at a gate, nats. Nobody falls from the sky: whoever can be a lost shopper is
-    /// one.
-    fn newcomer_elsewhere(&self) -> f64 {
-        0.5 * (self.config.gate_d2 + 2.0 * self.walk.most_var_m2.ln()) + 1.0
     }
 
     /// Is a trial but another camera's view of a shopper whom others see at the same place now?

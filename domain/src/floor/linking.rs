@@ -27,7 +27,8 @@ const ENTERED_LATE_S: f64 = 2.0;
 const ENTERED_S: f64 = 8.0;
 const ENTERED_PACE_M_S: f64 = 1.3;
 const ENTERED_SD_M: f64 = 0.8;
-/// Price of beginning a path after an entry; at a gate that nobody is known to have passed; elsewhere; elsewhere by somebody hardly seen (who may be nobody), nats.
+/// Price of beginning a path after an entry; at a gate that nobody is known to have passed; elsewhere; elsewhere by
+/// somebody hardly seen (who may be nobody), nats.
 const BEGIN_ENTERED: f64 = 0.0;
 const BEGIN_AT_GATE: f64 = 5.0;
 const BEGIN_ELSEWHERE: f64 = 12.0;
@@ -85,21 +86,29 @@ impl FloorTracker {
             })
             .collect();
         let (best, total) = self.cheapest(&costs, None);
-        let second: Vec<(usize, f64)> = best
+        // How sure a link is costs a solution of its own, and is asked once: until it has been told.
+        let second: Vec<Option<(usize, f64)>> = best
             .iter()
             .enumerate()
             .map(|(row, column)| {
+                if self.stretches[open[row]].told {
+                    return None;
+                }
                 // All ways to begin a path are one: the rival of a beginning is a link.
                 let barred =
                     if *column < earlier.len() { *column..column + 1 } else { earlier.len()..usize::MAX };
                 let (other, cost) = self.cheapest(&costs, Some(&(row, barred)));
-                (other[row], cost - total)
+                Some((other[row], cost - total))
             })
             .collect();
-        for ((j, column), (other, margin)) in open.iter().zip(&best).zip(&second) {
-            let [after, rival] = [column, other].map(|c| earlier.get(*c).map(|i| self.stretches[*i].number));
+        for ((j, column), second) in open.iter().zip(&best).zip(&second) {
+            let number = |column: usize| earlier.get(column).map(|i| self.stretches[*i].number);
+            let (after, rival) = (number(*column), second.map(|(other, margin)| (number(other), margin)));
             let stretch = &mut self.stretches[*j];
-            (stretch.after, stretch.rival, stretch.margin) = (after, rival, *margin);
+            stretch.after = after;
+            if let Some((rival, margin)) = rival {
+                (stretch.rival, stretch.margin) = (rival, margin);
+            }
         }
     }
 
@@ -180,9 +189,10 @@ impl FloorTracker {
         }
     }
 
-    /// Whose path a stretch is part of.
+    /// Whose path a stretch is part of, by the name they go by now.
     pub(super) fn owner_of(&self, number: StretchNumber) -> Option<ShopperId> {
-        self.stretch(self.root_of(number))?.newborn
+        let newborn = self.stretch(self.root_of(number))?.newborn?;
+        Some(self.kept_id(newborn))
     }
 
     /// The stretch that a path began with.

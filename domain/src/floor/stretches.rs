@@ -30,15 +30,15 @@ pub(super) struct Stretch {
     /// When and where, oldest first: the first few sightings, and the last few.
     first: Vec<(StoreTime, Point2<f64>)>,
     last: Vec<(StoreTime, Point2<f64>)>,
-    pub(super) sightings: u32,
     /// Comparisons of its tracklets with earlier ones of the same camera.
     compared: Vec<(CameraIndex, Vec<Alike>)>,
     /// Who was first seen in it, if it began somebody's path.
     pub(super) newborn: Option<ShopperId>,
-    /// The stretch that it continues, and by how much that is likelier than anything else, nats.
+    /// The stretch that it continues.
     pub(super) after: Option<StretchNumber>,
+    /// By how much that is likelier than anything else, nats, and the stretch that it would continue instead; as of when
+    /// it was told.
     pub(super) margin: f64,
-    /// The stretch that it would continue if not that one.
     pub(super) rival: Option<StretchNumber>,
     /// The margin was told when it was time to.
     pub(super) told: bool,
@@ -63,7 +63,6 @@ impl Stretch {
             tracklets: Vec::new(),
             first: vec![(time, at)],
             last: vec![(time, at)],
-            sightings: 0,
             compared: Vec::new(),
             newborn: None,
             after: None,
@@ -103,7 +102,6 @@ impl Stretch {
             self.compared.retain(|(c, _)| *c != camera);
             self.compared.push((camera, alike.clone()));
         }
-        self.sightings = self.sightings.saturating_add(1);
         if time <= self.ended() {
             return;
         }
@@ -117,8 +115,8 @@ impl Stretch {
     }
 
     /// Where it is known to have been: near its ends.
-    pub(super) fn places(&self) -> impl Iterator<Item = (StoreTime, Point2<f64>)> + '_ {
-        self.first.iter().chain(&self.last).copied()
+    pub(super) fn places(&self) -> impl Iterator<Item = Point2<f64>> + '_ {
+        self.first.iter().chain(&self.last).map(|(_, at)| *at)
     }
 
     pub(super) fn beginning(&self, walk: &Walk) -> End {

@@ -1,7 +1,8 @@
 //! What somebody looks like from afar: the colours of their clothes, to tell people apart who pass each other.
 //!
 //! A few coarse colour histograms, by height. It cannot tell who a person is, only that two figures of the same minutes
-//! wear different clothes; it lives in the tracker's memory while the person is in view and is never sent or stored.
+//! wear different clothes; it lives in the camera role's memory until a while after the person was last seen
+//! (`TrackletsConfig::remember_s`) and is never sent or stored.
 
 /// Parts of a standing figure from top to bottom: chest, waist, legs.
 pub const PARTS: usize = 3;

@@ -96,6 +96,12 @@ impl Tracker {
         self.counters
     }
 
+    /// The confirmed tracks that were seen in the last frame.
+    #[must_use]
+    pub fn tracks(&self) -> &[Track] {
+        &self.tracks
+    }
+
     /// Everybody followed, seen or not, confirmed or on trial.
     pub(super) fn followed(&self) -> &[Followed] {
         &self.followed

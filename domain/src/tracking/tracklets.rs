@@ -102,7 +102,7 @@ impl Tracklets {
     }
 
     /// Takes what the tracker made of a frame; gives the tracklet of each confirmed track that was seen in it, in the
-    /// order of [`Tracker::handle_looks`]'s tracks. `None` where it cannot be told who it is.
+    /// order of [`Tracker::tracks`]. `None` where it cannot be told who it is.
     pub fn handle_frame(&mut self, time: StoreTime, tracker: &Tracker) -> Vec<Option<Tracklet>> {
         self.forget(time);
         let followed = tracker.followed();
