@@ -14,12 +14,14 @@
 //! | [`visit`] | gates and shoppers into visits |
 //! | [`cart`] | attributed events into cart lines and receipts |
 //! | [`store`] | all of the above, composed: the floor role's brain |
+//! | [`fulfilment`] | orders into robots' ways: who fetches what, and who goes first |
 //!
 //! The nouns are those of `docs/glossary.md`.
 
 pub mod attribution;
 pub mod cart;
 pub mod floor;
+pub mod fulfilment;
 pub mod geometry;
 pub mod ids;
 pub mod layout;

@@ -9,6 +9,7 @@
 //! | [`simulation`] | all of that into a recording |
 //! | [`mod@score`] | recordings through the real pipeline, and how right its receipts are |
 //! | [`honesty`] | simulated shelf signals beside real ones |
+//! | [`robots`] | robots that pick online orders among shoppers, with the real traffic and dispatcher |
 //! | [`cli`] | the commands of scenarios |
 //! | [`load_cell`] | plate weights with the noise of real shelves, from what was handled when |
 //! | [`script`] | who takes and puts what when; the receipts that follow from it |
@@ -25,6 +26,7 @@ pub mod load_cell;
 pub mod nanostore;
 pub mod obstacles;
 pub mod plaza;
+pub mod robots;
 pub mod scenario;
 pub mod score;
 pub mod script;

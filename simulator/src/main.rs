@@ -51,6 +51,16 @@ Examples:
     Score(cli::ScoreArgs),
     /// Compare simulated shelf signals with real ones: a plot, and tables in Markdown
     Honesty(cli::HonestyArgs),
+    /// Robots that pick online orders among shoppers: how many are in time, beside two yardsticks
+    #[command(after_help = "\
+What is assumed is in docs/design/fulfilment.md. Collisions, deadlocks or lost orders make the command fail.
+
+Examples:
+  simulator robots
+  simulator robots --hours 1000 --seed 1
+  simulator robots --hours 100 --curve
+  simulator robots --hours 20 --robots 10 --orders 240 --shoppers 90")]
+    Robots(cli::RobotsArgs),
     /// The PETS09-S2L1 clip as a shop floor: checks the script against the clip's ground truth, writes the recording
     #[command(after_help = "\
 Reads store.toml and script.toml in --source. Every action must be borne out by the ground truth: its shopper within \
@@ -100,6 +110,7 @@ fn main() -> anyhow::Result<()> {
         Command::List => cli::list(),
         Command::Record(args) => cli::record(&args),
         Command::Score(args) => cli::score(&args),
+        Command::Robots(args) => cli::robots(&args),
         Command::Honesty(args) => cli::honesty(&args),
         Command::Plaza { source, ground_truth, out, media } => {
             let ground_truth = ground_truth.unwrap_or_else(default_ground_truth);
