@@ -12,7 +12,7 @@ use linefree_recording::DetectorConfig;
 use tracing_subscriber::EnvFilter;
 
 use crate::roles::{self, RoleOptions};
-use crate::{config_check, mot, paths, replay};
+use crate::{config_check, follow, mot, paths, replay};
 
 /// The device program of Linefree: what stands at the cameras, the shelves and the gates of a store.
 ///
@@ -50,7 +50,16 @@ enum Command {
     /// Find people in a video and write MOT text.
     Detect(DetectArgs),
     /// Track MOT detections and write MOT tracks.
+    #[command(
+        after_help = "Example:\n  edge-agent track --detections det.txt --fps 25 --size 768x576 \\\n      \
+        --out tracks.txt --timing timing.json"
+    )]
     Track(TrackArgs),
+    /// Follow people through a video as a camera role does; write MOT tracks and what it cost.
+    #[command(after_help = "Examples:\n  edge-agent follow clip.avi --out tracks.txt --report cost.json\n  \
+        edge-agent follow clip.avi --every-frame --out tracks.txt\n  \
+        edge-agent follow clip.avi --minutes 60 --report soak.json    again and again, watching memory")]
+    Follow(follow::FollowArgs),
     /// Look at configuration.
     Config {
         #[command(subcommand)]
@@ -130,7 +139,7 @@ struct TrackArgs {
     timing: Option<PathBuf>,
 }
 
-fn size(text: &str) -> Result<[u32; 2], String> {
+pub(crate) fn size(text: &str) -> Result<[u32; 2], String> {
     let sides = text.split_once('x').and_then(|(w, h)| Some([w.parse().ok()?, h.parse().ok()?]));
     sides.filter(|[w, h]| *w > 0 && *h > 0).ok_or_else(|| format!("{text:?} is not a size such as 768x576"))
 }
@@ -154,6 +163,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Replay(args) => run_replay(&args),
         Command::Detect(args) => run_detect(&args),
         Command::Track(args) => run_track(&args),
+        Command::Follow(args) => print(&follow::run(&args)?),
         Command::Config { command: ConfigCommand::Check { store_toml } } => {
             print(&config_check::check(&store_toml)?)
         }
@@ -200,8 +210,11 @@ fn run_replay(args: &ReplayArgs) -> anyhow::Result<()> {
 }
 
 fn run_detect(args: &DetectArgs) -> anyhow::Result<()> {
-    let wanted =
-        DetectorConfig { model: args.model.clone(), input_px: args.input, score_min: args.score_min };
+    let wanted = DetectorConfig {
+        input_px: args.input,
+        score_min: args.score_min,
+        ..DetectorConfig::model(&args.model)
+    };
     let style = ProgressStyle::with_template("{bar:40} frame {pos}/{len}, {per_sec}, {eta} to go")?;
     let bar = ProgressBar::new(0).with_style(style);
     let (text, frames) = mot::detect(&args.video, &wanted, args.threads, |frame, of| {

@@ -5,7 +5,10 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`cli`] | commands and their options |
-//! | [`vision`] | frames of one camera into people on the floor |
+//! | [`sight`] | frames of one camera into tracks in its image |
+//! | [`attention`] | when the person model has to run |
+//! | [`vision`] | tracks of one camera into people on the floor |
+//! | [`follow`] | the camera's pipeline on a video, measured |
 //! | [`mod@replay`] | a recording into receipts, in one process |
 //! | [`roles`] | camera, shelf, gate and floor as bus participants |
 //! | [`mot`] | detection and tracking on MOT text files, to be scored by anyone's tools |
@@ -13,13 +16,16 @@
 //! | [`trace`] | what a replay believed on the way, as lines of JSON |
 //! | [`paths`] | where set-up has put libraries and models |
 
+pub mod attention;
 pub mod cli;
 pub mod config_check;
 pub mod convert;
+pub mod follow;
 pub mod mot;
 pub mod paths;
 pub mod replay;
 pub mod report;
 pub mod roles;
+pub mod sight;
 pub mod trace;
 pub mod vision;

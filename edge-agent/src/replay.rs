@@ -28,7 +28,7 @@ use linefree_recording::{
 use crate::paths;
 use crate::report::{LineScore, ReplayReport, Stages};
 use crate::trace::Trace;
-use crate::vision::{Vision, person_detector, threshold};
+use crate::vision::{Vision, sight};
 
 /// How late a line of people.jsonl may be, seconds: cameras interleave there and have their own clocks.
 const PEOPLE_LATE_S: f64 = 3.0;
@@ -311,10 +311,9 @@ fn vision_of(
     let camera = open(&CameraSource::File(path), UNKNOWN_RATE_HZ).with_context(|| {
         format!("open the video of camera {}", recording.store.layout.cameras[file.camera.0].id)
     })?;
-    let frame_px = camera.info().size_px.unwrap_or(recording.store.layout.cameras[file.camera.0].size_px);
-    let detector = person_detector(runtime, registry, &recording.store.live.detector, frame_px, 1)?;
-    let threshold = threshold(registry, &recording.store.live.detector)?;
-    Ok(Vision::new(camera, file.camera, detector, threshold))
+    let size_px = recording.store.layout.cameras[file.camera.0].size_px;
+    let sight = sight(camera, size_px, runtime, registry, &recording.store.live.detector)?;
+    Ok(Vision::new(sight, file.camera))
 }
 
 /// A gate line as the core takes it.

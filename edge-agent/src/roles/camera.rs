@@ -24,7 +24,7 @@ use super::{Role, Site};
 use crate::convert;
 use crate::paths;
 use crate::report::Stages;
-use crate::vision::{Vision, person_detector, threshold};
+use crate::vision::{Vision, sight};
 
 /// Status counters are told this often, frames.
 const STATUS_EVERY: u64 = 20;
@@ -57,10 +57,8 @@ pub(super) async fn run(site: Site) -> anyhow::Result<()> {
         let layout = &site.store.layout.cameras[assignment.camera.0];
         let camera =
             open(&assignment.source, FOLDER_RATE_HZ).with_context(|| format!("open camera {}", layout.id))?;
-        let frame_px = camera.info().size_px.unwrap_or(layout.size_px);
-        let detector = person_detector(&runtime, &registry, &site.store.live.detector, frame_px, 1)?;
-        let threshold = threshold(&registry, &site.store.live.detector)?;
-        let vision = Vision::new(camera, assignment.camera, detector, threshold);
+        let sight = sight(camera, layout.size_px, &runtime, &registry, &site.store.live.detector)?;
+        let vision = Vision::new(sight, assignment.camera);
         let replayed = site.recording.is_some();
         let wanted = if replayed { vec![progress_subscription()] } else { Vec::new() };
         let (device, inbox) = Device::connect(&site, layout.id.to_string(), Role::Camera, &wanted)?;
@@ -189,7 +187,11 @@ impl Watch {
     }
 
     fn tell_status(&mut self) {
-        let mut counters = BTreeMap::from([("frames".to_string(), self.vision.frames())]);
+        let looks = self.vision.looks();
+        let mut counters = BTreeMap::from([
+            ("frames".to_string(), looks.frames),
+            ("frames_detected".to_string(), looks.detected),
+        ]);
         for fault in self.vision.take_faults() {
             tracing::warn!(device = fault.device, "{}", fault.message);
             *counters.entry(format!("fault_{}", fault.kind.name())).or_default() += 1;

@@ -19,6 +19,7 @@
 //! * Names in messages never show the user name or password of a URL.
 
 mod folder;
+mod glance;
 mod opencv_capture;
 mod reconnect;
 mod simulated;
@@ -32,6 +33,7 @@ use linefree_domain::time::StoreTime;
 use crate::fault::Fault;
 
 pub use folder::FolderCamera;
+pub use glance::{Glance, GlanceBox};
 pub use opencv_capture::{OpenCvCamera, STREAM_OPEN_TIMEOUT, STREAM_READ_TIMEOUT};
 pub use reconnect::{BackOff, Reconnect};
 pub use simulated::{SimulatedCamera, SimulatedScene};
@@ -97,6 +99,14 @@ pub trait Camera: Send {
     /// [`CameraError`]; after a transient one ([`CameraError::retry_in`]) the call may be repeated.
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CameraError>;
 
+    /// Passes over the next frame without making an image of it, where that is cheaper; false when there is none.
+    ///
+    /// # Errors
+    /// As [`Camera::next_frame`].
+    fn skip_frame(&mut self) -> Result<bool, CameraError> {
+        Ok(self.next_frame()?.is_some())
+    }
+
     /// Takes the faults reported since the last call, oldest first.
     fn take_faults(&mut self) -> Vec<Fault> {
         Vec::new()
@@ -110,6 +120,10 @@ impl<C: Camera + ?Sized> Camera for Box<C> {
 
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CameraError> {
         (**self).next_frame()
+    }
+
+    fn skip_frame(&mut self) -> Result<bool, CameraError> {
+        (**self).skip_frame()
     }
 
     fn take_faults(&mut self) -> Vec<Fault> {

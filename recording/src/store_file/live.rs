@@ -76,6 +76,18 @@ pub struct DetectorConfig {
     pub input_px: Option<[u32; 2]>,
     /// Least score; `None` = the manifest's threshold.
     pub score_min: Option<f64>,
+    /// Detections a second while people are in view; `None` = the program's own.
+    pub rate_hz: Option<f64>,
+    /// Longest time without a detection where nothing changes, seconds; `None` = the program's own.
+    pub idle_s: Option<f64>,
+}
+
+impl DetectorConfig {
+    /// A model with everything else left to the program.
+    #[must_use]
+    pub fn model(name: &str) -> Self {
+        Self { model: name.to_owned(), input_px: None, score_min: None, rate_hz: None, idle_s: None }
+    }
 }
 
 /// `[policy]`: what is charged and what is reviewed.
@@ -197,14 +209,25 @@ fn fraction(node: &Node<'_>) -> Option<f64> {
     Some(value)
 }
 
+fn above_zero(node: &Node<'_>, what: &str) -> Option<f64> {
+    let value = node.num(&format!("a positive number of {what}"))?;
+    if value <= 0.0 {
+        node.mistake(format!("is {value}"), format!("write a positive number of {what}"));
+        return None;
+    }
+    Some(value)
+}
+
 fn read_detector(node: Option<Node<'_>>) -> DetectorConfig {
-    let mut detector = DetectorConfig { model: DEFAULT_DETECTOR.to_owned(), input_px: None, score_min: None };
+    let mut detector = DetectorConfig::model(DEFAULT_DETECTOR);
     let Some(mut t) = node.and_then(|n| n.table("[detector] with single brackets")) else { return detector };
     if let Some(model) = t.get("model").and_then(|n| filled(&n, "a model's name")) {
         detector.model = model;
     }
     detector.input_px = t.get("input_px").and_then(|n| read_size_px(&n));
     detector.score_min = t.get("score_min").and_then(|n| fraction(&n));
+    detector.rate_hz = t.get("rate_hz").and_then(|n| above_zero(&n, "detections a second"));
+    detector.idle_s = t.get("idle_s").and_then(|n| above_zero(&n, "seconds"));
     t.finish();
     detector
 }
