@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::command::{Command, CommandBody};
-pub use super::events::{CloudEvents, RefusedBatch, Taken};
+pub use super::events::{CloudEvents, DatabaseError, RefusedBatch, Taken};
+use super::trunk::SharedEvents;
 use super::{BATCH_MEDIA_TYPE, CommandPage, MAX_BATCH_BYTES, PlacedEvent};
 use crate::clock::wall_us;
 
@@ -72,7 +73,7 @@ fn same(token: &str, given: &[u8]) -> bool {
 
 #[derive(Clone)]
 struct Cloud {
-    events: Arc<Mutex<CloudEvents>>,
+    events: SharedEvents,
     credentials: Arc<Credentials>,
 }
 
@@ -83,7 +84,12 @@ pub fn router(events: CloudEvents, token: Option<String>) -> Router {
 
 /// The receiver's HTTP side for those who may use it.
 pub fn guarded(events: CloudEvents, credentials: Credentials) -> Router {
-    let cloud = Cloud { events: Arc::new(Mutex::new(events)), credentials: Arc::new(credentials) };
+    shared(Arc::new(Mutex::new(events)), credentials)
+}
+
+/// The same, over a database that something else uses as well.
+pub fn shared(events: SharedEvents, credentials: Credentials) -> Router {
+    let cloud = Cloud { events, credentials: Arc::new(credentials) };
     Router::new()
         .route("/v1/events", post(take_batch))
         .route("/", post(take_batch).get(what_this_is))
@@ -159,7 +165,7 @@ impl Cloud {
         &self,
         headers: &HeaderMap,
         store: &str,
-        work: impl FnOnce(&CloudEvents) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&CloudEvents) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Response {
         if let Some(refusal) = self.refuses(headers, store) {
             return refusal;
