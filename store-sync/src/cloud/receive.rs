@@ -282,6 +282,7 @@ struct Page {
     after: i64,
     /// At most this many, up to 1000; 100 when left out.
     #[serde(default = "default_limit")]
+    #[param(value_type = i64, minimum = 0, required = false)]
     limit: u32,
 }
 
@@ -364,8 +365,8 @@ struct NewCommand {
     /// For commands that say how things are: greater than the last one's.
     #[serde(default)]
     version: u64,
-    /// What it commands.
-    #[schema(value_type = CommandBody)]
+    /// What it commands: a `CommandBody`. The store judges it and answers, so that this cloud need not know every kind.
+    #[schema(value_type = Object)]
     body: Value,
 }
 

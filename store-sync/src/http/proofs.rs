@@ -47,6 +47,7 @@ pub(super) async fn keys(State(context): State<Context>) -> Json<Value> {
 #[into_params(rename_all = "camelCase")]
 pub(super) struct EpcisPage {
     /// At most about this many (those that follow from one event stay together), 1 to 1000; 100 when left out.
+    #[param(value_type = Option<i64>, minimum = 0)]
     per_page: Option<u32>,
     /// Where the page before ended, from its `Link`.
     next_page_token: Option<String>,
