@@ -367,7 +367,7 @@ struct NewCommand {
     version: u64,
     /// What it commands: a `CommandBody`. The store judges it and answers, so that this cloud need not know every kind.
     #[schema(value_type = Object)]
-    body: Value,
+    body: serde_json::Map<String, Value>,
 }
 
 /// Tells a store something. It is numbered here and decided about there.
@@ -390,8 +390,9 @@ async fn issue_command(
     if linefree_domain::ids::StoreId::new(&store).is_err() || !(1..=64).contains(&id_chars) {
         return told(StatusCode::BAD_REQUEST, "a store's and a command's id have 1 to 64 characters");
     }
+    let body = Value::Object(new.body);
     let issued =
-        cloud.with(move |events| events.issue(&store, &new.command, new.version, &new.body, wall_us())).await;
+        cloud.with(move |events| events.issue(&store, &new.command, new.version, &body, wall_us())).await;
     match issued {
         Some(Ok(Some(seq))) => Json(json!({ "seq": seq })).into_response(),
         Some(Ok(None)) => told(StatusCode::CONFLICT, "this command's id has another content"),

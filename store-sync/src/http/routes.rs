@@ -167,7 +167,11 @@ pub(super) async fn events(
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<LedgerEvent>>, Trouble> {
     let limit = page.limit.unwrap_or(100).min(MAX_ROWS);
-    let rows = context.ask(move |ledger| ledger.events_after(page.after.unwrap_or(0), limit)).await?;
+    let after = page.after.unwrap_or(0);
+    if i64::try_from(after).is_err() {
+        return Err(Trouble::Malformed("no ledger reaches this number"));
+    }
+    let rows = context.ask(move |ledger| ledger.events_after(after, limit)).await?;
     let events = rows.into_iter().map(|row| LedgerEvent {
         ledger_seq: row.ledger_seq,
         source: row.event.source,
