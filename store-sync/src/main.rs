@@ -214,7 +214,7 @@ async fn read_trunk(url: Option<TrunkUrl>, token: Option<String>, events: Shared
     let Some(url) = url else { return std::future::pending().await };
     loop {
         let session = async {
-            let client = url.connect("linefree-receive", token.clone()).await?;
+            let client = url.connect("linefree-receive", token.as_deref()).await?;
             let (reader, answerer) = (Arc::clone(&events), Arc::clone(&events));
             tokio::select! {
                 end = trunk::read(&url, client.clone(), reader) => end,

@@ -36,7 +36,7 @@ pub fn receipt(command: &ReceiptCommand) -> anyhow::Result<ExitCode> {
             let Some(receipt) = receipt_document(&ledger, visit)? else {
                 bail!("visit {visit} has no receipt in {}", folder.display());
             };
-            let signed = sign(receipt, &key).map_err(anyhow::Error::msg)?;
+            let signed = sign(&receipt, &key).map_err(anyhow::Error::msg)?;
             say(&serde_json::to_string_pretty(&signed)?);
         }
         ReceiptCommand::Verify { file, key } => return verified(file, key),

@@ -2,7 +2,7 @@
 //! ones. No answer may be a server's error, or another one than the description says.
 
 // A helper that fails is a failed test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The reference cloud on a real PostgreSQL server, which must do what it does on SQLite. Skips where there is none.
 
 // A helper that fails is a failed test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod feed;
 

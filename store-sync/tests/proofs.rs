@@ -1,7 +1,7 @@
 //! Signed receipts, and the ledger as EPCIS events against the official schema.
 
 // A helper that fails is a failed test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod feed;
 
@@ -85,7 +85,7 @@ fn a_signed_receipt_is_believed_as_it_is_and_not_when_a_byte_differs() {
 
     let key = SigningKey::generate(&dir.path().join("key.pem")).unwrap();
     let public = key.public();
-    let signed = sign(receipt.clone(), &key).unwrap();
+    let signed = sign(&receipt, &key).unwrap();
     assert_eq!(verify(&signed, &public).unwrap(), &receipt);
     // Written and indented another way, it is the same receipt.
     let again: Value = serde_json::from_str(&serde_json::to_string_pretty(&signed).unwrap()).unwrap();
@@ -132,7 +132,7 @@ fn a_signed_receipt_is_believed_as_it_is_and_not_when_a_byte_differs() {
     // A store that signs nonsense.
     let mut wrong = receipt.clone();
     wrong["paid_minor"] = json!(1);
-    let told = verify(&sign(wrong, &key).unwrap(), &public).map(|_| ());
+    let told = verify(&sign(&wrong, &key).unwrap(), &public).map(|_| ());
     assert!(matches!(&told, Err(NotVerified::Sums(why)) if why.contains("paid_minor")), "{told:?}");
 }
 

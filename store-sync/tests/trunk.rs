@@ -2,7 +2,7 @@
 //! cloud behind it. Skips where nats-server is not installed.
 
 // A helper that fails is a failed test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod feed;
 mod nats;
@@ -61,10 +61,7 @@ fn reader(url: &str, data: &Path) -> SharedEvents {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
             loop {
-                let client = match url.connect("reader", None).await {
-                    Ok(client) => client,
-                    Err(_) => continue,
-                };
+                let Ok(client) = url.connect("reader", None).await else { continue };
                 let (a, b) = (Arc::clone(&shared), Arc::clone(&shared));
                 let _ = tokio::join!(read(&url, client.clone(), a), answer(&url, client.clone(), b));
             }

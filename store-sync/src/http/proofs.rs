@@ -29,7 +29,7 @@ pub(super) async fn signed_receipt(
 ) -> Result<Json<Value>, Trouble> {
     let found = context.ask(move |ledger| signed::receipt_document(ledger, &visit)).await?;
     let receipt = found.ok_or(Trouble::NotFound("this visit has no receipt"))?;
-    signed::sign(receipt, &context.identity.key).map(Json).map_err(|e| {
+    signed::sign(&receipt, &context.identity.key).map(Json).map_err(|e| {
         tracing::error!("a receipt cannot be signed: {e}");
         Trouble::Failed
     })

@@ -111,13 +111,13 @@ impl TrunkUrl {
     ///
     /// # Errors
     /// [`DeliveryError`].
-    pub async fn connect(&self, name: &str, token: Option<String>) -> Result<Client, DeliveryError> {
+    pub async fn connect(&self, name: &str, token: Option<&str>) -> Result<Client, DeliveryError> {
         let mut options = ConnectOptions::new()
             .name(name)
             .connection_timeout(Duration::from_secs(5))
             .request_timeout(Some(ACK_WITHIN));
         // A user with a password, or a token for all.
-        options = match token.as_deref().map(|token| token.split_once(':').ok_or(token)) {
+        options = match token.map(|token| token.split_once(':').ok_or(token)) {
             Some(Ok((user, password))) => options.user_and_password(user.to_owned(), password.to_owned()),
             Some(Err(token)) => options.token(token.to_owned()),
             None => options,
@@ -382,7 +382,7 @@ impl NatsTrunk {
                 .build()
                 .map_err(|e| unreachable(&e))?;
             let token = self.token_file.as_deref().map(read_token).transpose()?;
-            let client = runtime.block_on(self.url.connect(&self.store, token))?;
+            let client = runtime.block_on(self.url.connect(&self.store, token.as_deref()))?;
             *open = Some(Open { lane: None, client, runtime });
         }
         open.as_mut().ok_or_else(|| DeliveryError::Unreachable("it was closed".into()))

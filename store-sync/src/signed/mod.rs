@@ -103,8 +103,8 @@ fn write_canonical(value: &Value, out: &mut Vec<u8>) -> Result<(), String> {
 ///
 /// # Errors
 /// When it holds a number that is not whole.
-pub fn sign(receipt: Value, key: &SigningKey) -> Result<Value, String> {
-    let payload = canonical(&receipt)?;
+pub fn sign(receipt: &Value, key: &SigningKey) -> Result<Value, String> {
+    let payload = canonical(receipt)?;
     let kid = key.public().id();
     let header = URL_SAFE_NO_PAD.encode(canonical(&json!({ "alg": "EdDSA", "kid": kid }))?);
     let input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload));
