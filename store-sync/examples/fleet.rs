@@ -7,8 +7,8 @@
 //! Real: the NATS server, the way of each store's batches into the stream (one message a batch, the next after the
 //! acknowledgement), the two lanes, and the reference cloud that reads the stream into SQLite. Made up: the stores' events,
 //! which happen at an even rate and come from memory instead of a ledger each. A store's first act is to come back after
-//! its outage; an event's lag is from when it happened until the stream has it. Prints the tables of
-//! docs/design/ledger.md and draws its picture.
+//! its outage; an event's lag is from when it happened until the stream has it. Prints a table
+//! and draws a picture.
 #![allow(clippy::print_stdout)]
 
 use std::fmt::Write as _;
