@@ -9,12 +9,16 @@
 //! | [`downlink`] | the cloud's commands to the ledger |
 //! | [`cloud`] | the contract with the cloud, and a reference of its side |
 //! | [`live`] | the present, for viewers |
+//! | [`signed`] | receipts that prove themselves |
+//! | [`epcis`], [`gs1`] | the ledger in GS1's terms |
 //! | [`http`] | the API and the console |
 //! | [`serve`] | all of the above, composed |
 
 pub mod clock;
 pub mod cloud;
 pub mod downlink;
+pub mod epcis;
+pub mod gs1;
 pub mod http;
 pub mod intake;
 pub mod ledger;
@@ -22,3 +26,4 @@ pub mod live;
 pub mod outbox;
 pub mod projecting;
 pub mod serve;
+pub mod signed;

@@ -16,15 +16,17 @@ use linefree_domain::layout::StoreLayout;
 use tokio::sync::watch;
 
 use crate::clock::wall_us;
-use crate::downlink::{Downlink, RunningDownlink};
+use crate::downlink::{AskCommands, Downlink, RunningDownlink};
 use crate::http;
 use crate::intake::{Intake, LEDGER_SOURCE};
 use crate::ledger::commands::{Commander, StoreFacts};
 use crate::ledger::{Ledger, LedgerReader};
 use crate::live::Live;
 use crate::outbox::http::HttpCloud;
-use crate::outbox::{Outbox, RunningOutbox};
+use crate::outbox::nats::{NatsTrunk, TrunkUrl};
+use crate::outbox::{Deliver, Outbox, RunningOutbox};
 use crate::projecting::{Progress, Projecting};
+use crate::signed::SigningKey;
 
 /// How long a stop waits for each part that does not end by itself.
 const STOP_AT_MOST: Duration = Duration::from_secs(3);
@@ -41,10 +43,23 @@ pub enum Bus {
 /// Where the cloud is.
 #[derive(Debug, Clone)]
 pub struct Cloud {
-    /// Takes CloudEvents batches.
+    /// Takes CloudEvents batches: `https://.../v1/events`, or a NATS trunk, `nats://host,host/chain`.
     pub url: String,
     /// Holds the bearer token.
     pub token_file: Option<PathBuf>,
+}
+
+impl Cloud {
+    /// The way up and the way down.
+    fn connect(&self, store: &str) -> anyhow::Result<(Box<dyn Deliver>, Box<dyn AskCommands>)> {
+        let token_file = || self.token_file.clone();
+        if TrunkUrl::is_one(&self.url) {
+            let trunk = || NatsTrunk::new(&self.url, store, token_file());
+            return Ok((Box::new(trunk()?), Box::new(trunk()?)));
+        }
+        let http = || HttpCloud::new(&self.url, token_file());
+        Ok((Box::new(http()?), Box::new(http()?)))
+    }
 }
 
 /// Everything that a server needs to know.
@@ -60,6 +75,8 @@ pub struct Settings {
     pub bus: Bus,
     /// The cloud; `None` = the ledger keeps everything until there is one.
     pub cloud: Option<Cloud>,
+    /// The store's Global Location Number, for EPCIS events.
+    pub gln: Option<String>,
 }
 
 /// A data folder that is in use by this process, and by no other.
@@ -110,11 +127,29 @@ impl DataDir {
         path.join("ledger.sqlite")
     }
 
+    /// The file of the key that receipts are signed with, in a data folder.
+    #[must_use]
+    pub fn receipt_key_in(path: &Path) -> PathBuf {
+        path.join("receipt-key.pem")
+    }
+
     /// The ledger's file.
     #[must_use]
     pub fn ledger(&self) -> PathBuf {
         Self::ledger_in(&self.path)
     }
+}
+
+/// The key that receipts are signed with, made at the first start; its public half lies beside it.
+fn receipt_key(data_dir: &Path) -> anyhow::Result<SigningKey> {
+    let path = DataDir::receipt_key_in(data_dir);
+    let key = SigningKey::read_or_generate(&path)?;
+    let public = path.with_extension("pub.pem");
+    if !public.exists() {
+        std::fs::write(&public, key.public().to_pem())
+            .with_context(|| format!("cannot write {}", public.display()))?;
+    }
+    Ok(key)
 }
 
 /// A server that runs.
@@ -144,6 +179,8 @@ impl Server {
             tokio::task::spawn_blocking(move || Ledger::open(&path, &store, wall_us())).await??
         };
         let reader = LedgerReader::open(&path)?;
+        let identity =
+            http::Identity::new(&store, settings.gln.as_deref(), receipt_key(&settings.data_dir)?)?;
         let listener = tokio::net::TcpListener::bind(settings.listen).await.with_context(|| {
             format!("cannot listen on {}: is another server there? Try --listen 127.0.0.1:0", settings.listen)
         })?;
@@ -175,11 +212,11 @@ impl Server {
         let waker = projecting.waker();
         let (outbox, downlink) = match settings.cloud {
             Some(cloud) => {
-                let connect = || HttpCloud::new(&cloud.url, cloud.token_file.clone());
-                let outbox = Arc::new(RunningOutbox::start(Outbox::open(&path, Box::new(connect()?))?)?);
+                let (to, asked) = cloud.connect(&store)?;
+                let outbox = Arc::new(RunningOutbox::start(Outbox::open(&path, to)?)?);
                 let commander = Commander::open(&path, StoreFacts::of(&settings.layout))?;
                 let (answers, waker) = (Arc::downgrade(&outbox), waker.clone());
-                let downlink = RunningDownlink::start(Downlink::new(commander, connect()?)?, move || {
+                let downlink = RunningDownlink::start(Downlink::new(commander, asked)?, move || {
                     waker.wake();
                     if let Some(outbox) = answers.upgrade() {
                         outbox.wake();
@@ -208,6 +245,7 @@ impl Server {
         let intake = tokio::spawn(intake.run(stopped.clone()));
         let context = http::Context::new(
             reader,
+            identity,
             &settings.layout,
             live,
             outbox.clone(),

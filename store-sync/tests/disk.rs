@@ -182,6 +182,7 @@ async fn the_server_tells_of_a_full_disk_and_takes_everything_when_there_is_room
         listen: any,
         bus: Bus::Embedded(any),
         cloud: None,
+        gln: None,
     })
     .await
     .unwrap();

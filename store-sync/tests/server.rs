@@ -29,6 +29,7 @@ fn settings(data: &Path) -> Settings {
         listen: any,
         bus: Bus::Embedded(any),
         cloud: None,
+        gln: None,
     }
 }
 

@@ -32,6 +32,7 @@ fn settings(data: &Path, cloud: Option<SocketAddr>) -> Settings {
         listen: any,
         bus: Bus::Embedded(any),
         cloud: cloud.map(|addr| Cloud { url: format!("http://{addr}/v1/events"), token_file: None }),
+        gln: None,
     }
 }
 

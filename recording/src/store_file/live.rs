@@ -193,8 +193,8 @@ fn read_server(node: Option<Node<'_>>, folder: &Path) -> ServerConfig {
 fn read_cloud(node: &Node<'_>, folder: &Path) -> Option<CloudConfig> {
     let mut t = node.table("[cloud] with single brackets")?;
     let url = t
-        .need("url", "write where events are delivered: https://...")
-        .and_then(|n| url(&n, &["http://", "https://"]));
+        .need("url", "write where events are delivered: https://..., or nats://host:4222/chain")
+        .and_then(|n| url(&n, &["http://", "https://", "nats://", "tls://"]));
     let token_file = t.get("token_file").and_then(|n| path(&n, folder));
     t.finish();
     Some(CloudConfig { url: url?, token_file })

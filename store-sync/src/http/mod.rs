@@ -11,6 +11,7 @@ mod map;
 mod metrics;
 mod openapi;
 mod orders;
+mod proofs;
 mod routes;
 
 use std::net::SocketAddr;
@@ -25,15 +26,34 @@ use axum::routing::get;
 use linefree_domain::layout::StoreLayout;
 use tokio::sync::watch;
 
+use crate::gs1::Place;
 use crate::ledger::{LedgerError, LedgerReader};
 use crate::live::Live;
 use crate::outbox::RunningOutbox;
 use crate::projecting::Progress;
+use crate::signed::SigningKey;
 
 pub use openapi::openapi_json;
 
 /// How long a question waits for the projections.
 const PROJECTED_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// As whom the store speaks to others.
+#[derive(Debug)]
+pub struct Identity {
+    place: Place,
+    key: SigningKey,
+}
+
+impl Identity {
+    /// A store with its GLN, where it has one, and the key that it signs receipts with.
+    ///
+    /// # Errors
+    /// When the GLN is none.
+    pub fn new(store: &str, gln: Option<&str>, key: SigningKey) -> Result<Self, crate::gs1::NoGln> {
+        Ok(Self { place: Place::new(store, gln)?, key })
+    }
+}
 
 /// What every request can reach.
 #[derive(Clone)]
@@ -42,6 +62,7 @@ pub struct Context {
     live: Arc<Live>,
     outbox: Option<Arc<RunningOutbox>>,
     map: Arc<answers::StoreMap>,
+    identity: Arc<Identity>,
     progress: Arc<Progress>,
     stop: watch::Receiver<bool>,
     only_this_machine: bool,
@@ -52,6 +73,7 @@ impl Context {
     #[must_use]
     pub fn new(
         reader: LedgerReader,
+        identity: Identity,
         layout: &StoreLayout,
         live: Arc<Live>,
         outbox: Option<Arc<RunningOutbox>>,
@@ -64,6 +86,7 @@ impl Context {
             live,
             outbox,
             map: Arc::new(map::of(layout)),
+            identity: Arc::new(identity),
             progress,
             stop,
             only_this_machine: listen.ip().is_loopback(),
@@ -97,6 +120,7 @@ impl Context {
 #[derive(Debug)]
 enum Trouble {
     NotFound(&'static str),
+    Malformed(&'static str),
     Failed,
 }
 
@@ -104,6 +128,7 @@ impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         let (status, error) = match self {
             Self::NotFound(what) => (StatusCode::NOT_FOUND, what),
+            Self::Malformed(why) => (StatusCode::BAD_REQUEST, why),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "the ledger could not be read; see the log"),
         };
         (status, axum::Json(answers::Problem { error: error.to_owned() })).into_response()
@@ -118,6 +143,9 @@ pub fn router(context: Context) -> Router {
         .route("/api/carts", get(routes::carts))
         .route("/api/receipts", get(routes::receipts))
         .route("/api/receipts/{visit}", get(routes::receipt))
+        .route("/api/receipts/{visit}/signed", get(proofs::signed_receipt))
+        .route("/api/keys", get(proofs::keys))
+        .route("/api/epcis/events", get(proofs::epcis_events))
         .route("/api/devices", get(routes::devices))
         .route("/api/stats", get(routes::stats))
         .route("/api/events", get(routes::events))

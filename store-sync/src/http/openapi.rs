@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
-use super::{live, metrics, orders, routes};
+use super::{live, metrics, orders, proofs, routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,6 +18,9 @@ use super::{live, metrics, orders, routes};
         routes::carts,
         routes::receipts,
         routes::receipt,
+        proofs::signed_receipt,
+        proofs::keys,
+        proofs::epcis_events,
         routes::devices,
         routes::stats,
         routes::events,

@@ -37,6 +37,7 @@ mod project_orders;
 mod projector;
 mod read;
 mod read_orders;
+mod read_settled;
 pub mod retention;
 mod rows;
 mod sound;
@@ -56,6 +57,7 @@ pub use own::OWN_SOURCE;
 pub use projector::{Projected, Projector};
 pub use read::LedgerReader;
 pub use read_orders::{OrderRow, PaymentRow, StockRow, TaskRow};
+pub use read_settled::{AnswerRow, RefundRow, SettledRow};
 pub use rows::{
     CandidateRow, CartRow, EvidenceRow, FaultRow, LineRow, OutboxEvent, ReceiptRow, SourceRow, StoredEvent,
     Totals, VisitRow,

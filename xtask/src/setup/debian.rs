@@ -10,13 +10,15 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// Debian package, and what needs it.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: [(&str, &str); 8] = [
     ("libopencv-dev", "video capture and calibration"),
     ("clang", "bindings to OpenCV"),
     ("libclang-dev", "bindings to OpenCV"),
     ("pkg-config", "finding OpenCV"),
     ("g++", "building SQLite and OpenCV's bindings"),
     ("mosquitto", "tests against a second broker"),
+    ("nats-server", "tests of the trunk, and against a third broker"),
+    ("postgresql", "tests of the reference cloud on PostgreSQL"),
 ];
 
 /// Programs that come with the machine, and how to get them on Debian.
