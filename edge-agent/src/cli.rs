@@ -11,8 +11,9 @@ use linefree_models::DEFAULT_PERSON_MODEL;
 use linefree_recording::DetectorConfig;
 use tracing_subscriber::EnvFilter;
 
+use crate::credential::CredentialCommand;
 use crate::roles::{self, RoleOptions};
-use crate::{config_check, mot, paths, replay};
+use crate::{config_check, credential, mot, paths, replay};
 
 /// The device program of Linefree: what stands at the cameras, the shelves and the gates of a store.
 ///
@@ -55,6 +56,11 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Make keys and codes for gates.
+    Credential {
+        #[command(subcommand)]
+        command: CredentialCommand,
     },
     /// Print shell completions.
     Completions {
@@ -157,6 +163,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Config { command: ConfigCommand::Check { store_toml } } => {
             print(&config_check::check(&store_toml)?)
         }
+        Command::Credential { command } => print(&credential::run(&command)?),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "edge-agent", &mut text);

@@ -1,4 +1,4 @@
-//! Ports and drivers for what stands in the store: cameras, weighing scales, gates.
+//! Ports and drivers for what stands in the store: cameras, weighing scales, gates, shelf labels.
 //!
 //! A port is a small pull-based trait ([`camera::Camera`], [`scale::Scale`], [`gate::Gate`]). Each has real drivers
 //! where there is hardware, a replay twin that is fed from a recording, and a simulated twin that needs nothing at
@@ -19,6 +19,9 @@
 //! This crate and `linefree-calibration` are the only users of OpenCV.
 
 pub mod camera;
+pub mod clock;
 pub mod fault;
 pub mod gate;
+pub mod label;
 pub mod scale;
+pub mod tty;

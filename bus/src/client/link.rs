@@ -243,6 +243,7 @@ fn decode(topic: &Topic, bytes: &[u8]) -> Result<Incoming, String> {
         TopicKind::Status => codec::decode(topic, bytes).map(Incoming::Status),
         TopicKind::Ack => codec::decode(topic, bytes).map(Incoming::Ack),
         TopicKind::Resend => codec::decode(topic, bytes).map(Incoming::Resend),
+        TopicKind::Counts => codec::decode(topic, bytes).map(Incoming::Counts),
     };
     message.map_err(|e| e.to_string())
 }

@@ -49,6 +49,7 @@ pub(super) async fn run(site: Site) -> anyhow::Result<()> {
     let assignments = assignments(&site)?;
     if assignments.is_empty() {
         tracing::warn!("no camera to watch: nobody will be seen");
+        return Ok(());
     }
     let runtime = paths::runtime()?;
     let registry = paths::registry()?;
@@ -136,6 +137,11 @@ impl Watch {
         let mut pacer = recorded.map(|at| Pacer::new(site.pace, at, self.tap.progress.clone()));
         let mut last = start;
         loop {
+            if *site.stop.borrow() && recorded.is_none() {
+                self.tell_status();
+                self.handle.block_on(self.device.client.close(Duration::from_secs(2)));
+                return Ok((self.vision.frames(), *self.vision.stages()));
+            }
             let people = match self.vision.next_people(start, layout) {
                 Ok(Some(people)) => people,
                 Ok(None) => break,
