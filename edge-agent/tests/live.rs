@@ -1,5 +1,6 @@
 //! A live store on one machine: `edge-agent all` with a serial scale on a pseudo-terminal and a gate that is presented
 //! codes by HTTP, and an embedded broker between it and us.
+#![allow(clippy::unwrap_used)] // Helpers of tests are not known as tests to clippy.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -45,7 +46,7 @@ fn line() -> (File, PathBuf) {
 }
 
 /// Speaks as an A&D scale does, 20 times a second with a gram of noise, until the line is gone.
-fn speak(mut far: File, load_g: Arc<AtomicI32>) {
+fn speak(mut far: File, load_g: &AtomicI32) {
     let noise = [0.0, 0.4, -0.3, 0.8, -0.7, 0.1, -0.2, 0.5, -0.9, 0.3];
     for sample in 0.. {
         let weight_g = f64::from(load_g.load(Ordering::Relaxed)) + noise[sample % noise.len()];
@@ -157,7 +158,7 @@ async fn a_store_with_a_serial_scale_and_a_gate_lives() {
     let mut store = Agent(command.stderr(Stdio::null()).spawn().unwrap());
     let load_g = Arc::new(AtomicI32::new(5_000));
     let speaking = Arc::clone(&load_g);
-    std::thread::spawn(move || speak(far, speaking));
+    std::thread::spawn(move || speak(far, &speaking));
 
     let code = |nonce: &str| {
         let private = folder.path().join("issuer.key");

@@ -22,6 +22,7 @@ pub mod camera;
 pub mod clock;
 pub mod fault;
 pub mod gate;
+pub mod health;
 pub mod label;
 pub mod scale;
 pub mod tty;

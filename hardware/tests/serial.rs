@@ -1,4 +1,5 @@
 //! A serial scale on a pseudo-terminal: what a scale does to its line, the driver must stand.
+#![allow(clippy::unwrap_used)] // Helpers of tests are not known as tests to clippy.
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -183,6 +183,7 @@ fn every_class_of_mistake_names_line_field_and_remedy() {
         ("[[facing]]\nsku = \"632565000012\"", "[[facing]]\nsku = \"1\"", "facing[1].sku", "no [[product]]"),
         ("[[facing]]", "[facing]", "facing", "double brackets"),
         ("count = 8", "count = 8\n[bus]\nurl = \"http://x\"", "bus.url", "mqtt://"),
+        ("count = 8", "count = 8\n[bus]\nurl = \"mqtts://x\"", "bus.tls_dir", "keys and certificates"),
         ("count = 8", "count = 8\n[bus]\nurl = \"mqtt://me:word@x\"", "bus.url", "move secrets to a file"),
         ("count = 8", "count = 8\n[server]\nlisten = \"8080\"", "server.listen", "127.0.0.1:"),
         ("count = 8", "count = 8\n[policy]\nreview_below = 90", "policy.review_below", "from 0 to 1"),

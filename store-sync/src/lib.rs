@@ -7,6 +7,7 @@
 //! | [`projecting`] | ledger to projections, while it runs |
 //! | [`outbox`] | ledger to cloud |
 //! | [`downlink`] | the cloud's commands to the ledger |
+//! | [`provision`] | the store's certificate authority, on the command line |
 //! | [`cloud`] | the contract with the cloud, and a reference of its side |
 //! | [`live`] | the present, for viewers |
 //! | [`http`] | the API and the console |
@@ -21,4 +22,5 @@ pub mod ledger;
 pub mod live;
 pub mod outbox;
 pub mod projecting;
+pub mod provision;
 pub mod serve;

@@ -256,6 +256,11 @@ fn bytes_of(hex: &str) -> Option<Vec<u8>> {
     digits.map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok()).collect()
 }
 
+pub(super) fn name_of_request(pem: &str) -> Result<DeviceName, IdentityError> {
+    let request = CertificateSigningRequestParams::from_pem(pem).map_err(certificate("read the request"))?;
+    requested_name(&request.params)
+}
+
 fn requested_name(params: &CertificateParams) -> Result<DeviceName, IdentityError> {
     let part = |kind: DnType, what: &'static str| {
         let text = match params.distinguished_name.get(&kind) {

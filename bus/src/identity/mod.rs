@@ -89,6 +89,14 @@ impl DeviceName {
         Self::of_subject(certificate.subject())
     }
 
+    /// Reads the name in a request for a certificate, in PEM.
+    ///
+    /// # Errors
+    /// When it is no request of a device.
+    pub fn of_request(pem: &str) -> Result<Self, IdentityError> {
+        authority::name_of_request(pem)
+    }
+
     fn of_subject(subject: &X509Name<'_>) -> Result<Self, IdentityError> {
         let store = subject.iter_organization().next().and_then(|v| v.as_str().ok());
         let role = subject.iter_organizational_unit().next().and_then(|v| v.as_str().ok());

@@ -148,6 +148,8 @@ impl Watch {
                 Err(error) => match error.downcast_ref::<CameraError>().and_then(CameraError::retry_in) {
                     Some(wait) => {
                         tracing::warn!("{error:#}");
+                        // A camera that is away is no agent that hangs.
+                        self.tell_status();
                         self.handle.block_on(tokio::time::sleep(wait.min(Duration::from_secs(5))));
                         continue;
                     }

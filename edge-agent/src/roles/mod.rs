@@ -12,10 +12,13 @@ mod floor;
 mod gate;
 mod live_gate;
 mod live_shelf;
+mod metrics;
 mod pace;
 mod present;
 mod shelf;
+mod watchdog;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +30,8 @@ use linefree_recording::{Recording, StoreFile};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use linefree_hardware::health::Health;
+use metrics::Metrics;
 pub use pace::Pace;
 
 /// What a device does.
@@ -86,6 +91,9 @@ pub struct RoleOptions {
     /// Live: a device that is silent for longer than this is not waited for, seconds.
     #[arg(long, default_value_t = 3.0, value_name = "SECONDS")]
     pub lateness: f64,
+    /// Serve /metrics (Prometheus) and /healthz at this address.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
     /// Camera role: where to write what it took, when its recording ends (JSON).
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -106,6 +114,8 @@ pub(crate) struct SiteContext {
     pub bus: BusUrl,
     pub data: PathBuf,
     pub options: RoleOptions,
+    /// What its roles have told.
+    pub metrics: Metrics,
     /// What this process does.
     pub roles: Vec<Role>,
     /// Becomes true when the process is asked to stop.
@@ -134,7 +144,8 @@ fn site(options: &RoleOptions, roles: &[Role], stop: watch::Receiver<bool>) -> a
     let bus = bus_url(options, &store)?;
     let data = options.data.clone().unwrap_or_else(|| store.live.server.data_dir.clone());
     let (options, roles) = (options.clone(), roles.to_vec());
-    Ok(Arc::new(SiteContext { store, recording, pace: options.pace, bus, data, options, roles, stop }))
+    let (pace, metrics) = (options.pace, Metrics::default());
+    Ok(Arc::new(SiteContext { store, recording, pace, bus, data, options, metrics, roles, stop }))
 }
 
 fn bus_url(options: &RoleOptions, store: &StoreFile) -> anyhow::Result<BusUrl> {
@@ -168,6 +179,11 @@ pub fn run(options: &RoleOptions, roles: &[Role]) -> anyhow::Result<()> {
 }
 
 async fn run_all(site: Site, roles: &[Role], ask: &watch::Sender<bool>) -> anyhow::Result<()> {
+    if let Some(address) = site.options.metrics {
+        let health = Health::new(site.data.clone());
+        metrics::listen(address, site.metrics.clone(), health).await?;
+    }
+    tokio::spawn(watchdog::tell(site.metrics.clone()));
     let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
     for role in roles {
         let site = Arc::clone(&site);

@@ -52,13 +52,13 @@ impl SerialReader {
         let Some(port) = &mut self.port else { return self.try_open() };
         let mut bytes = [0; 256];
         match port.read(&mut bytes) {
-            Ok(0) if tty::hung_up(port) => self.lost("the line was closed".to_owned()),
+            Ok(0) if tty::hung_up(port) => self.lost("the line was closed"),
             Ok(read) => {
                 self.buffer.extend_from_slice(&bytes[..read]);
                 self.next_code().map_or(Look::Nothing, Look::Code)
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Look::Nothing,
-            Err(error) => self.lost(error.to_string()),
+            Err(error) => self.lost(&error.to_string()),
         }
     }
 
@@ -74,11 +74,11 @@ impl SerialReader {
                 self.buffer.clear();
                 Look::Nothing
             }
-            Err(error) => self.lost(error.to_string()),
+            Err(error) => self.lost(&error.to_string()),
         }
     }
 
-    fn lost(&mut self, why: String) -> Look {
+    fn lost(&mut self, why: &str) -> Look {
         self.port = None;
         Look::Lost(format!("{}: the reader is away ({why}); check its cable", self.path.display()))
     }

@@ -47,6 +47,8 @@ pub struct BusConfig {
     pub username: Option<String>,
     /// File that holds the password on its first line.
     pub password_file: Option<PathBuf>,
+    /// Folder of keys and certificates, for `mqtts://`.
+    pub tls_dir: Option<PathBuf>,
 }
 
 /// `[server]`: store-sync.
@@ -129,8 +131,16 @@ fn read_bus(node: &Node<'_>, folder: &Path) -> Option<BusConfig> {
     if username.is_none() && password_file.is_some() {
         t.mistake("username", "is missing beside password_file", "add the user name");
     }
+    let tls_dir = t.get("tls_dir").and_then(|n| path(&n, folder));
+    if tls_dir.is_none() && url.as_deref().is_some_and(|u| u.starts_with("mqtts://")) {
+        t.mistake(
+            "tls_dir",
+            "is missing beside an mqtts:// address",
+            "name the folder of keys and certificates: tls_dir = \"/etc/linefree/tls\" (docs/guide/ops.md)",
+        );
+    }
     t.finish();
-    Some(BusConfig { url: url?, username, password_file })
+    Some(BusConfig { url: url?, username, password_file, tls_dir })
 }
 
 fn read_server(node: Option<Node<'_>>, folder: &Path) -> ServerConfig {
