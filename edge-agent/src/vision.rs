@@ -84,6 +84,12 @@ pub struct Vision {
 }
 
 impl Vision {
+    /// How many frames a live camera gave that nobody looked at.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.camera.dropped()
+    }
+
     /// Puts a camera and a detector together; detections from `threshold` on are believed.
     #[must_use]
     pub fn new(

@@ -6,8 +6,8 @@
 //! from the things.
 //!
 //! # Limits
-//! * Drivers block for as long as the hardware does and never longer than the time-outs they document. They spawn
-//!   no threads and keep no queues but [`fault::FaultLog`]'s, which is bounded.
+//! * Drivers block for as long as the hardware does and never longer than the time-outs they document. They keep
+//!   no queues but [`fault::FaultLog`]'s, which is bounded, and spawn no threads but [`camera::LatestCamera`]'s one.
 //! * Pacing is the caller's: a file or a recording is delivered as fast as it is asked for.
 //! * Frames are lent, not given: nothing here stores or copies an image beyond the one buffer of its driver.
 //!

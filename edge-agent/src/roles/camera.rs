@@ -197,7 +197,10 @@ impl Watch {
     }
 
     fn tell_status(&mut self) {
-        let mut counters = BTreeMap::from([("frames".to_string(), self.vision.frames())]);
+        let mut counters = BTreeMap::from([
+            ("frames".to_string(), self.vision.frames()),
+            ("frames_dropped".to_string(), self.vision.dropped()),
+        ]);
         for fault in self.vision.take_faults() {
             tracing::warn!(device = fault.device, "{}", fault.message);
             *counters.entry(format!("fault_{}", fault.kind.name())).or_default() += 1;
