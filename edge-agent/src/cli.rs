@@ -11,8 +11,9 @@ use linefree_models::DEFAULT_PERSON_MODEL;
 use linefree_recording::DetectorConfig;
 use tracing_subscriber::EnvFilter;
 
+use crate::credential::CredentialCommand;
 use crate::roles::{self, RoleOptions};
-use crate::{config_check, follow, mot, paths, replay};
+use crate::{config_check, credential, follow, mot, paths, provision, replay};
 
 /// The device program of Linefree: what stands at the cameras, the shelves and the gates of a store.
 ///
@@ -64,6 +65,19 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Make this device's key and its request for a certificate; again, to renew.
+    Provision(provision::ProvisionArgs),
+    /// Make keys and codes for gates.
+    Credential {
+        #[command(subcommand)]
+        command: CredentialCommand,
+    },
+    /// Write manual pages and shell completions into a folder, for packages.
+    #[command(hide = true)]
+    Packaging {
+        /// The folder.
+        folder: PathBuf,
     },
     /// Print shell completions.
     Completions {
@@ -167,12 +181,27 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Config { command: ConfigCommand::Check { store_toml } } => {
             print(&config_check::check(&store_toml)?)
         }
+        Command::Provision(args) => print(&provision::run(&args)?),
+        Command::Credential { command } => print(&credential::run(&command)?),
+        Command::Packaging { folder } => packaging(&folder),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "edge-agent", &mut text);
             print(&String::from_utf8_lossy(&text))
         }
     }
+}
+
+/// Manual pages in `man/`, completions beside it.
+fn packaging(folder: &Path) -> anyhow::Result<()> {
+    let man = folder.join("man");
+    std::fs::create_dir_all(&man).with_context(|| format!("make {}", man.display()))?;
+    clap_mangen::generate_to(Cli::command().name("edge-agent"), &man).context("write manual pages")?;
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        clap_complete::generate_to(shell, &mut Cli::command(), "edge-agent", folder)
+            .context("write completions")?;
+    }
+    Ok(())
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

@@ -13,6 +13,8 @@
 //! | [`roles`] | camera, shelf, gate and floor as bus participants |
 //! | [`mot`] | detection and tracking on MOT text files, to be scored by anyone's tools |
 //! | [`convert`] | the core's types to and from what travels on the bus |
+//! | [`provision`] | a device's key and request for a certificate |
+//! | [`credential`] | keys and codes for gates |
 //! | [`trace`] | what a replay believed on the way, as lines of JSON |
 //! | [`paths`] | where set-up has put libraries and models |
 
@@ -21,8 +23,10 @@ pub mod cli;
 pub mod config_check;
 pub mod convert;
 pub mod follow;
+pub mod credential;
 pub mod mot;
 pub mod paths;
+pub mod provision;
 pub mod replay;
 pub mod report;
 pub mod roles;

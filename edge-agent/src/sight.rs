@@ -104,6 +104,12 @@ impl Sight {
         }
     }
 
+    /// How many frames a live camera gave that nobody looked at.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.camera.dropped()
+    }
+
     /// Who is in the next frame, at `start` plus the frame's own offset (or its arrival, for live cameras); `None`
     /// when there will be no more. Frames that a quiet scene lets pass unseen give nothing.
     ///

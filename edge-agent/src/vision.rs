@@ -77,6 +77,12 @@ pub struct Vision {
 }
 
 impl Vision {
+    /// How many frames a live camera gave that nobody looked at.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.sight.dropped()
+    }
+
     /// Gives what a camera sees its place on the floor.
     #[must_use]
     pub fn new(sight: Sight, index: CameraIndex) -> Self {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use store_sync::provision::ProvisionCommand;
+
 /// The store's server: ledger, carts and receipts, delivery to the cloud, HTTP API and console.
 #[derive(Debug, Parser)]
 #[command(
@@ -78,6 +80,12 @@ Example:
   store-sync delete-my-data --data /var/lib/linefree < credential.txt"
     )]
     DeleteMyData(LedgerPlace),
+    /// Keys and certificates: sign, revoke and list devices.
+    Provision {
+        /// What the authority does.
+        #[command(subcommand)]
+        command: ProvisionCommand,
+    },
     /// Let go of old evidence: shelf events, explanations, carts, gate passages, faults. Money stays.
     #[command(after_help = "A policy command of the cloud's does the same every hour.
 
@@ -138,6 +146,13 @@ pub struct ServeArgs {
     /// Where the embedded broker listens; port 0 takes a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:1883")]
     pub broker: SocketAddr,
+    /// Let devices connect over mutual TLS at this address, with access rules, in front of the embedded broker.
+    #[arg(long, value_name = "ADDR:PORT", requires = "tls_dir", conflicts_with = "bus")]
+    pub guard: Option<SocketAddr>,
+    /// Folder of keys and certificates: for --guard the authority's `ca.pem`, `crl.pem`, and the broker's `bus.pem` and
+    /// `bus.key`.
+    #[arg(long, value_name = "DIR")]
+    pub tls_dir: Option<PathBuf>,
     /// Where the cloud takes batches [default: [cloud] url of store.toml].
     #[arg(long, value_name = "URL")]
     pub cloud: Option<String>,

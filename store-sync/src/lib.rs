@@ -7,6 +7,7 @@
 //! | [`projecting`] | ledger to projections, while it runs |
 //! | [`outbox`] | ledger to cloud |
 //! | [`downlink`] | the cloud's commands to the ledger |
+//! | [`provision`] | the store's certificate authority, on the command line |
 //! | [`cloud`] | the contract with the cloud, and a reference of its side |
 //! | [`live`] | the present, for viewers |
 //! | [`signed`] | receipts that prove themselves |
@@ -25,5 +26,6 @@ pub mod ledger;
 pub mod live;
 pub mod outbox;
 pub mod projecting;
+pub mod provision;
 pub mod serve;
 pub mod signed;

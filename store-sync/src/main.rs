@@ -65,6 +65,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             std::io::stdout().lock().write_all(text.as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Provision { command } => {
+            use std::io::Write as _;
+            std::io::stdout().lock().write_all(store_sync::provision::run(&command)?.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "store-sync", &mut std::io::stdout().lock());
             Ok(ExitCode::SUCCESS)
@@ -90,17 +95,26 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
     let bus = match (&args.bus, live.bus) {
         (Some(url), _) => Bus::At(BusUrl::parse(url)?),
         (None, Some(bus)) => {
-            let text = match (&bus.username, bus.url.strip_prefix("mqtt://")) {
-                (Some(user), Some(rest)) => format!("mqtt://{user}@{rest}"),
+            let text = match (&bus.username, bus.url.split_once("://")) {
+                (Some(user), Some((scheme, rest))) => format!("{scheme}://{user}@{rest}"),
                 _ => bus.url.clone(),
             };
             let url = BusUrl::parse(&text)?;
-            Bus::At(match &bus.password_file {
+            let url = match &bus.password_file {
                 Some(path) => url.with_password_file(path)?,
                 None => url,
-            })
+            };
+            match args.tls_dir.clone().or(bus.tls_dir).filter(|_| url.tls()) {
+                Some(tls_dir) => Bus::Tls { url, tls_dir },
+                None => Bus::At(url),
+            }
         }
-        (None, None) => Bus::Embedded(args.broker),
+        (None, None) => match (args.guard, &args.tls_dir) {
+            (Some(listen), Some(tls_dir)) => {
+                Bus::Guarded { broker: args.broker, listen, tls_dir: tls_dir.clone() }
+            }
+            _ => Bus::Embedded(args.broker),
+        },
     };
     let cloud = match (&args.cloud, live.cloud) {
         (Some(url), _) => Some(Cloud { url: url.clone(), token_file: args.cloud_token_file.clone() }),

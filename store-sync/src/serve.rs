@@ -9,9 +9,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use linefree_bus::broker::{BrokerConfig, EmbeddedBroker};
 use linefree_bus::client::{BusClient, BusConfig};
+use linefree_bus::gatekeeper::{Gatekeeper, GatekeeperConfig};
+use linefree_bus::identity::{IdentityDir, client_config};
 use linefree_bus::payload::Status;
 use linefree_bus::topic::{Subscription, TopicKind};
-use linefree_bus::url::BusUrl;
+use linefree_bus::url::{BusUrl, Login};
 use linefree_domain::layout::StoreLayout;
 use tokio::sync::watch;
 
@@ -36,8 +38,24 @@ const STOP_AT_MOST: Duration = Duration::from_secs(3);
 pub enum Bus {
     /// A broker of somebody else's.
     At(BusUrl),
+    /// A broker of somebody else's, over mutual TLS.
+    Tls {
+        /// Where.
+        url: BusUrl,
+        /// Folder of keys and certificates.
+        tls_dir: PathBuf,
+    },
     /// A broker within this process.
     Embedded(SocketAddr),
+    /// A broker within this process that devices reach over mutual TLS only.
+    Guarded {
+        /// Where the broker itself listens, behind a login of its own.
+        broker: SocketAddr,
+        /// Where devices connect.
+        listen: SocketAddr,
+        /// Folder of keys and certificates.
+        tls_dir: PathBuf,
+    },
 }
 
 /// Where the cloud is.
@@ -191,19 +209,15 @@ impl Server {
                 "the API and console have no login and can be read by everybody who reaches this address"
             );
         }
+        let mut identity = None;
         let bus = match settings.bus {
             Bus::At(url) => url,
-            Bus::Embedded(listen) => {
-                let start = EmbeddedBroker::start(BrokerConfig::on(listen)).await;
-                start
-                    .with_context(|| {
-                        format!(
-                            "cannot start the embedded broker on {listen}. Try --broker 127.0.0.1:0 for a free \
-                             port, or --bus mqtt://HOST for a broker that runs already"
-                        )
-                    })?
-                    .url()
+            Bus::Tls { url, tls_dir } => {
+                identity = Some(client_config(&IdentityDir::new(tls_dir), LEDGER_SOURCE)?);
+                url
             }
+            Bus::Embedded(listen) => embedded(BrokerConfig::on(listen)).await?.url(),
+            Bus::Guarded { broker, listen, tls_dir } => guarded(broker, listen, tls_dir).await?,
         };
         let live = Arc::new(Live::default());
         let projector = ledger.take_projector().context("the ledger's projections are not open")?;
@@ -231,6 +245,7 @@ impl Server {
         for kind in [TopicKind::Event, TopicKind::Watermark, TopicKind::Shoppers, TopicKind::Status] {
             config = config.subscribe(Subscription::all(kind));
         }
+        config.identity = identity;
         let (client, inbox) = BusClient::connect(config)?;
         let (stop, stopped) = watch::channel(false);
         let intake = Intake::new(
@@ -321,4 +336,31 @@ impl Server {
         }
         Ok(())
     }
+}
+
+async fn embedded(config: BrokerConfig) -> anyhow::Result<EmbeddedBroker> {
+    let listen = config.listen;
+    EmbeddedBroker::start(config).await.with_context(|| {
+        format!(
+            "cannot start the embedded broker on {listen}. Try --broker 127.0.0.1:0 for a free port, or --bus \
+             mqtt://HOST for a broker that runs already"
+        )
+    })
+}
+
+/// The embedded broker behind a login that nobody else knows, and the gatekeeper in front of it.
+async fn guarded(broker: SocketAddr, listen: SocketAddr, tls_dir: PathBuf) -> anyhow::Result<BusUrl> {
+    let login = Login { username: "gatekeeper".to_owned(), password: uuid::Uuid::new_v4().to_string() };
+    let broker = embedded(BrokerConfig { login: Some(login.clone()), ..BrokerConfig::on(broker) }).await?;
+    let config = GatekeeperConfig {
+        listen,
+        broker: broker.addr(),
+        login: Some(login),
+        identity: IdentityDir::new(tls_dir),
+        source: "bus".to_owned(),
+        max_connections: 1_000,
+    };
+    let gatekeeper = Gatekeeper::start(config).await.context("cannot guard the bus")?;
+    tracing::info!(addr = %gatekeeper.addr(), "devices connect over mutual TLS");
+    Ok(broker.url())
 }

@@ -41,7 +41,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Which crates of the workspace may use these libraries at all.
-const ONLY_IN: [(&str, &[&str]); 7] = [
+const ONLY_IN: [(&str, &[&str]); 9] = [
     ("opencv", &["linefree-hardware", "linefree-calibration"]),
     ("ort", &["linefree-models"]),
     ("rumqttc", &["linefree-bus"]),
@@ -49,6 +49,8 @@ const ONLY_IN: [(&str, &[&str]); 7] = [
     ("rusqlite", &["store-sync"]),
     ("async-nats", &["store-sync"]),
     ("postgres", &["store-sync"]),
+    ("linux-embedded-hal", &["linefree-hardware"]),
+    ("rcgen", &["linefree-bus"]),
 ];
 
 /// What the pure core must not know.

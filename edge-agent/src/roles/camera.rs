@@ -49,6 +49,7 @@ pub(super) async fn run(site: Site) -> anyhow::Result<()> {
     let assignments = assignments(&site)?;
     if assignments.is_empty() {
         tracing::warn!("no camera to watch: nobody will be seen");
+        return Ok(());
     }
     let runtime = paths::runtime()?;
     let registry = paths::registry()?;
@@ -134,12 +135,19 @@ impl Watch {
         let mut pacer = recorded.map(|at| Pacer::new(site.pace, at, self.tap.progress.clone()));
         let mut last = start;
         loop {
+            if *site.stop.borrow() && recorded.is_none() {
+                self.tell_status();
+                self.handle.block_on(self.device.client.close(Duration::from_secs(2)));
+                return Ok((self.vision.frames(), *self.vision.stages()));
+            }
             let people = match self.vision.next_people(start, layout) {
                 Ok(Some(people)) => people,
                 Ok(None) => break,
                 Err(error) => match error.downcast_ref::<CameraError>().and_then(CameraError::retry_in) {
                     Some(wait) => {
                         tracing::warn!("{error:#}");
+                        // A camera that is away is no agent that hangs.
+                        self.tell_status();
                         self.handle.block_on(tokio::time::sleep(wait.min(Duration::from_secs(5))));
                         continue;
                     }
@@ -191,6 +199,7 @@ impl Watch {
         let mut counters = BTreeMap::from([
             ("frames".to_string(), looks.frames),
             ("frames_detected".to_string(), looks.detected),
+            ("frames_dropped".to_string(), self.vision.dropped()),
         ]);
         for fault in self.vision.take_faults() {
             tracing::warn!(device = fault.device, "{}", fault.message);

@@ -8,6 +8,7 @@
 //! | [`OpenCvCamera::open_file`] | video files (FFmpeg) | index / rate, which cannot drift |
 //! | [`OpenCvCamera::open_stream`] | `rtsp://`, `http://` ..., `/dev/video0` (V4L2) | arrival |
 //! | [`FolderCamera`] | a folder of .jpg and .png images | index / rate |
+//! | [`LatestCamera`] | around any live one: the newest frame, however slow whoever looks is | as its own |
 //! | [`SimulatedCamera`] | tests and demos without any hardware | index / rate |
 //!
 //! # Failure rules
@@ -20,6 +21,7 @@
 
 mod folder;
 mod glance;
+mod latest;
 mod opencv_capture;
 mod reconnect;
 mod simulated;
@@ -34,6 +36,7 @@ use crate::fault::Fault;
 
 pub use folder::FolderCamera;
 pub use glance::{Glance, GlanceBox};
+pub use latest::LatestCamera;
 pub use opencv_capture::{OpenCvCamera, STREAM_OPEN_TIMEOUT, STREAM_READ_TIMEOUT};
 pub use reconnect::{BackOff, Reconnect};
 pub use simulated::{SimulatedCamera, SimulatedScene};
@@ -111,6 +114,11 @@ pub trait Camera: Send {
     fn take_faults(&mut self) -> Vec<Fault> {
         Vec::new()
     }
+
+    /// How many frames were passed over because newer ones had come.
+    fn dropped(&self) -> u64 {
+        0
+    }
 }
 
 impl<C: Camera + ?Sized> Camera for Box<C> {
@@ -128,6 +136,10 @@ impl<C: Camera + ?Sized> Camera for Box<C> {
 
     fn take_faults(&mut self) -> Vec<Fault> {
         (**self).take_faults()
+    }
+
+    fn dropped(&self) -> u64 {
+        (**self).dropped()
     }
 }
 
@@ -218,7 +230,7 @@ pub fn open(source: &CameraSource, rate_hz: f64) -> Result<Box<dyn Camera>, Came
         CameraSource::File(path) => Box::new(OpenCvCamera::open_file(path)?),
         CameraSource::Folder(path) => Box::new(FolderCamera::open(path, rate_hz)?),
         CameraSource::Url(_) | CameraSource::Device(_) => {
-            Box::new(OpenCvCamera::open_stream(source.clone(), BackOff::default()))
+            Box::new(LatestCamera::new(OpenCvCamera::open_stream(source.clone(), BackOff::default()))?)
         }
         CameraSource::Simulated(seed) => {
             Box::new(SimulatedCamera::new(SimulatedScene { seed: *seed, ..SimulatedScene::default() }))

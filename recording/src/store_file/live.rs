@@ -6,10 +6,10 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use linefree_domain::ids::{CameraIndex, GateIndex, PlateIndex};
 use linefree_domain::layout::StoreLayout;
 
 use super::layout::{filled, read_size_px};
+use super::source::{self, SourceConfig};
 use crate::toml_walk::{Node, Table};
 
 /// The person model that is used unless `[detector] model` says otherwise.
@@ -47,6 +47,8 @@ pub struct BusConfig {
     pub username: Option<String>,
     /// File that holds the password on its first line.
     pub password_file: Option<PathBuf>,
+    /// Folder of keys and certificates, for `mqtts://`.
+    pub tls_dir: Option<PathBuf>,
 }
 
 /// `[server]`: store-sync.
@@ -97,26 +99,6 @@ pub struct PolicyConfig {
     pub review_below: f64,
 }
 
-/// `[[source]]`: a live sensor.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SourceConfig {
-    /// What it feeds.
-    pub device: SourceDevice,
-    /// Where it is found: `rtsp://...`, `file:...`, `serial:/dev/ttyUSB0?baud=115200` ...
-    pub url: String,
-}
-
-/// What a live sensor feeds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SourceDevice {
-    /// A camera of store.toml.
-    Camera(CameraIndex),
-    /// A scale whose channels are these plates, in order.
-    Plates(Vec<PlateIndex>),
-    /// A gate of store.toml.
-    Gate(GateIndex),
-}
-
 pub(super) fn read(root: &mut Table<'_>, folder: &Path, layout: Option<&StoreLayout>) -> LiveConfig {
     LiveConfig {
         bus: root.get("bus").and_then(|n| read_bus(&n, folder)),
@@ -124,7 +106,7 @@ pub(super) fn read(root: &mut Table<'_>, folder: &Path, layout: Option<&StoreLay
         cloud: root.get("cloud").and_then(|n| read_cloud(&n, folder)),
         detector: read_detector(root.get("detector")),
         policy: read_policy(root.get("policy")),
-        sources: read_sources(root, layout),
+        sources: source::read(root, folder, layout),
     }
 }
 
@@ -147,7 +129,7 @@ fn url(node: &Node<'_>, schemes: &[&str]) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn path(node: &Node<'_>, folder: &Path) -> Option<PathBuf> {
+pub(super) fn path(node: &Node<'_>, folder: &Path) -> Option<PathBuf> {
     filled(node, "a path").map(|p| folder.join(p))
 }
 
@@ -161,8 +143,16 @@ fn read_bus(node: &Node<'_>, folder: &Path) -> Option<BusConfig> {
     if username.is_none() && password_file.is_some() {
         t.mistake("username", "is missing beside password_file", "add the user name");
     }
+    let tls_dir = t.get("tls_dir").and_then(|n| path(&n, folder));
+    if tls_dir.is_none() && url.as_deref().is_some_and(|u| u.starts_with("mqtts://")) {
+        t.mistake(
+            "tls_dir",
+            "is missing beside an mqtts:// address",
+            "name the folder of keys and certificates: tls_dir = \"/etc/linefree/tls\" (docs/guide/ops.md)",
+        );
+    }
     t.finish();
-    Some(BusConfig { url: url?, username, password_file })
+    Some(BusConfig { url: url?, username, password_file, tls_dir })
 }
 
 fn read_server(node: Option<Node<'_>>, folder: &Path) -> ServerConfig {
@@ -240,48 +230,4 @@ fn read_policy(node: Option<Node<'_>>) -> PolicyConfig {
     }
     t.finish();
     policy
-}
-
-fn read_sources(root: &mut Table<'_>, layout: Option<&StoreLayout>) -> Vec<SourceConfig> {
-    let mut sources: Vec<SourceConfig> = Vec::new();
-    for (node, mut t) in root.tables("source") {
-        let url = t.need("url", "write where the sensor is found").and_then(|n| filled(&n, "an address"));
-        let named = [t.get("camera"), t.get("plates"), t.get("gate")];
-        t.finish();
-        let device = match named {
-            [Some(n), None, None] => {
-                known(&n, "camera", layout.map(|l| |id: &str| l.camera(id))).map(SourceDevice::Camera)
-            }
-            [None, None, Some(n)] => {
-                known(&n, "gate", layout.map(|l| |id: &str| l.gate(id))).map(SourceDevice::Gate)
-            }
-            [None, Some(n), None] => n.array("a list of plates").and_then(|list| {
-                let one = |n: &Node<'_>| known(n, "plate", layout.map(|l| |id: &str| l.plate(id)));
-                list.iter().map(one).collect::<Option<Vec<_>>>().map(SourceDevice::Plates)
-            }),
-            _ => {
-                node.mistake(
-                    "does not say what it feeds",
-                    "write one of camera = \"cam1\", plates = [\"1/5/10\"] or gate = \"door\"",
-                );
-                None
-            }
-        };
-        let (Some(device), Some(url)) = (device, url) else { continue };
-        if sources.iter().any(|s| s.device == device) {
-            node.mistake("feeds what an earlier source feeds", "keep one of the two");
-        }
-        sources.push(SourceConfig { device, url });
-    }
-    sources
-}
-
-fn known<T>(node: &Node<'_>, kind: &str, find: Option<impl Fn(&str) -> Option<T>>) -> Option<T> {
-    let id = node.str(&format!("the id of a {kind}"))?;
-    // Without a layout its own mistakes are the ones to mend first.
-    let found = find?(id);
-    if found.is_none() {
-        node.mistake(format!("no {kind} is called {id:?}"), format!("write the id of a {kind} of this file"));
-    }
-    found
 }

@@ -2,6 +2,18 @@
 //!
 //! A gate yields an event for each person or party let through, in event time. What an event means for visits is
 //! decided in the core; a gate only tells.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`token`] | short-lived signed codes, each used once |
+//! | [`control`] | when a gate is open, sans-IO |
+//! | [`reader`] | code readers on serial lines |
+//! | [`lines`] | relay, sensors, HTTP |
+
+pub mod control;
+pub mod lines;
+pub mod reader;
+pub mod token;
 
 use linefree_domain::visit::GatePassed;
 
@@ -11,6 +23,30 @@ pub enum GateError {
     /// The recording behind a replay twin is bad.
     #[error("the gates of the recording cannot be replayed further")]
     Replay(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The GPIO chip cannot be used.
+    #[error(
+        "{chip}: cannot use the gate's lines ({why}); check that they are free and this user is in group gpio"
+    )]
+    Chip {
+        /// Which chip.
+        chip: String,
+        /// What the system said.
+        why: String,
+    },
+    /// A line cannot be driven.
+    #[error("cannot {what}: {why}; check the wiring of the gate's controller")]
+    Line {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        why: String,
+    },
+    /// A gate that is opened over the network does not answer.
+    #[error("the gate's controller does not answer ({why}); check its power, network and open_url")]
+    Http {
+        /// What was seen.
+        why: String,
+    },
 }
 
 /// A gate, or all gates of one controller.
