@@ -129,6 +129,12 @@ pub struct ServeArgs {
     /// File whose first line is the cloud's bearer token; belongs to --cloud.
     #[arg(long, value_name = "FILE", requires = "cloud")]
     pub cloud_token_file: Option<PathBuf>,
+    /// A proxy that does TLS stands before the server: without it, only this machine is listened to.
+    #[arg(long)]
+    pub behind_tls: bool,
+    /// Nobody signs in, everybody on this machine may do everything: for looking around.
+    #[arg(long, conflicts_with = "behind_tls")]
+    pub no_login: bool,
     /// Write the addresses as JSON to this file once everything is up, for scripts.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,

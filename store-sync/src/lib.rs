@@ -8,12 +8,15 @@
 //! | [`outbox`] | ledger to cloud |
 //! | [`downlink`] | the cloud's commands to the ledger |
 //! | [`cloud`] | the contract with the cloud, and a reference of its side |
+//! | [`desk`] | accounts, audit log, answers that can still be undone |
+//! | [`trails`] | where people were in the last hour, in memory |
 //! | [`live`] | the present, for viewers |
 //! | [`http`] | the API and the console |
 //! | [`serve`] | all of the above, composed |
 
 pub mod clock;
 pub mod cloud;
+pub mod desk;
 pub mod downlink;
 pub mod http;
 pub mod intake;
@@ -22,3 +25,4 @@ pub mod live;
 pub mod outbox;
 pub mod projecting;
 pub mod serve;
+pub mod trails;

@@ -14,7 +14,7 @@ use linefree_bus::url::BusUrl;
 use linefree_recording::StoreFile;
 use store_sync::cloud::receive::{CloudEvents, Credentials, guarded};
 use store_sync::outbox::http::read_token;
-use store_sync::serve::{Bus, Cloud, DataDir, Server, Settings};
+use store_sync::serve::{Access, Bus, Cloud, DataDir, Server, Settings};
 
 use cli::{Cli, Command, ReceiveArgs, ServeArgs};
 
@@ -107,6 +107,11 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         listen: args.listen.unwrap_or(live.server.listen),
         bus,
         cloud,
+        access: match (args.no_login, args.behind_tls) {
+            (true, _) => Access::Open,
+            (false, true) => Access::AccountsBehindTls,
+            (false, false) => Access::Accounts,
+        },
     })
 }
 
@@ -122,6 +127,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     say(&format!("  ledger   {}", DataDir::ledger_in(&data).display()));
     let none = "none configured: the ledger keeps everything until there is one";
     say(&format!("  cloud    {}", cloud.as_deref().unwrap_or(none)));
+    if let Some(first) = server.first() {
+        say(&format!("  sign in  as {:?} with the one-time password {}", first.name, first.password));
+        say(&format!("           {console}#once={}", first.password));
+    }
     say("Ctrl-C stops it.");
     if let Some(path) = &args.ready_file {
         let ready = serde_json::json!({

@@ -16,10 +16,13 @@ use linefree_domain::layout::StoreLayout;
 use tokio::sync::watch;
 
 use crate::clock::wall_us;
+use crate::desk::accounts::First;
+use crate::desk::{self, Desk};
 use crate::downlink::{Downlink, RunningDownlink};
 use crate::http;
 use crate::intake::{Intake, LEDGER_SOURCE};
 use crate::ledger::commands::{Commander, StoreFacts};
+use crate::ledger::staff::Staff;
 use crate::ledger::{Ledger, LedgerReader};
 use crate::live::Live;
 use crate::outbox::http::HttpCloud;
@@ -28,6 +31,12 @@ use crate::projecting::{Progress, Projecting};
 
 /// How long a stop waits for each part that does not end by itself.
 const STOP_AT_MOST: Duration = Duration::from_secs(3);
+
+/// In the data folder: what programs on this machine read the API with, drawn anew at each start.
+pub const READER_TOKEN_FILE: &str = "reader-token";
+
+/// How often it is looked which answers to reviews are due.
+const DUE_EVERY: Duration = Duration::from_millis(500);
 
 /// Where the bus is.
 #[derive(Debug, Clone)]
@@ -47,6 +56,17 @@ pub struct Cloud {
     pub token_file: Option<PathBuf>,
 }
 
+/// Who may use the API and the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever signs in, with what their role allows.
+    Accounts,
+    /// As `Accounts`, behind a proxy that does TLS: then, and only then, other machines may be listened to.
+    AccountsBehindTls,
+    /// Everybody on this machine, without signing in: for tests and for looking around.
+    Open,
+}
+
 /// Everything that a server needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -60,6 +80,8 @@ pub struct Settings {
     pub bus: Bus,
     /// The cloud; `None` = the ledger keeps everything until there is one.
     pub cloud: Option<Cloud>,
+    /// Who may use it.
+    pub access: Access,
 }
 
 /// A data folder that is in use by this process, and by no other.
@@ -117,6 +139,22 @@ impl DataDir {
     }
 }
 
+/// Writes answers to reviews when they can no longer be undone.
+async fn write_answers(context: http::Context, mut stop: watch::Receiver<bool>) {
+    let mut due = tokio::time::interval(DUE_EVERY);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let stopped = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => true,
+            _ = due.tick() => false,
+        };
+        if stopped {
+            return;
+        }
+        context.write_due_answers().await;
+    }
+}
+
 /// A server that runs.
 pub struct Server {
     console: SocketAddr,
@@ -127,6 +165,8 @@ pub struct Server {
     outbox: Option<Arc<RunningOutbox>>,
     downlink: Option<RunningDownlink>,
     projecting: Projecting,
+    desk: tokio::task::JoinHandle<()>,
+    first: Option<First>,
     _data: DataDir,
 }
 
@@ -148,12 +188,17 @@ impl Server {
             format!("cannot listen on {}: is another server there? Try --listen 127.0.0.1:0", settings.listen)
         })?;
         let console = listener.local_addr()?;
-        if !console.ip().is_loopback() {
-            tracing::warn!(
-                %console,
-                "the API and console have no login and can be read by everybody who reaches this address"
+        if !console.ip().is_loopback() && settings.access != Access::AccountsBehindTls {
+            bail!(
+                "{console} can be reached from other machines: put a proxy that does TLS before the server and say so \
+                 with --behind-tls, or listen on 127.0.0.1"
             );
         }
+        let desk = Arc::new(Desk::open(&settings.data_dir)?);
+        let open = settings.access == Access::Open;
+        let first = if open { None } else { desk.first_account(wall_us())? };
+        let reader_token = desk::hex(&desk::random::<32>()?);
+        desk::write_secret(&settings.data_dir.join(READER_TOKEN_FILE), &format!("{reader_token}\n"))?;
         let bus = match settings.bus {
             Bus::At(url) => url,
             Bus::Embedded(listen) => {
@@ -206,16 +251,19 @@ impl Server {
             status,
         )?;
         let intake = tokio::spawn(intake.run(stopped.clone()));
-        let context = http::Context::new(
-            reader,
-            &settings.layout,
-            live,
-            outbox.clone(),
-            progress,
-            console,
-            stopped.clone(),
-        );
-        let web = axum::serve(listener, http::router(context));
+        let parts = http::Parts {
+            layout: &settings.layout,
+            listen: console,
+            ledger: path.clone(),
+            desk,
+            staff: Staff::open(&path, StoreFacts::of(&settings.layout))?,
+            reader_token,
+            open,
+        };
+        let context = http::Context::new(reader, parts, live, outbox.clone(), progress, stopped.clone());
+        let desk = tokio::spawn(write_answers(context.clone(), stopped.clone()));
+        let router = http::router(context).into_make_service_with_connect_info::<SocketAddr>();
+        let web = axum::serve(listener, router);
         let mut until = stopped;
         let web = tokio::spawn(
             web.with_graceful_shutdown(async move {
@@ -223,13 +271,19 @@ impl Server {
             })
             .into_future(),
         );
-        Ok(Self { console, bus, stop, intake, web, outbox, downlink, projecting, _data: data })
+        Ok(Self { console, bus, stop, intake, web, outbox, downlink, projecting, desk, first, _data: data })
     }
 
     /// Where the API and console are.
     #[must_use]
     pub fn console(&self) -> SocketAddr {
         self.console
+    }
+
+    /// The first account with its one-time password, while nobody has used it.
+    #[must_use]
+    pub fn first(&self) -> Option<&First> {
+        self.first.as_ref()
     }
 
     /// Where devices find the bus.
@@ -256,6 +310,7 @@ impl Server {
     /// When the last events could not be written; their sources keep them.
     pub async fn stop(self) -> anyhow::Result<()> {
         let _ = self.stop.send(true);
+        let _ = tokio::time::timeout(STOP_AT_MOST, self.desk).await;
         let end = tokio::time::timeout(STOP_AT_MOST * 3, self.intake).await;
         if let Some(downlink) = self.downlink {
             tokio::task::spawn_blocking(move || downlink.stop(STOP_AT_MOST)).await?;
