@@ -71,7 +71,7 @@ export interface Audit {
   whole: boolean;
   rows: { n: number; at_us: number; who: string; role: string; action: string; subject: string; detail: string; done: boolean }[];
 }
-export interface Me { credential: string; cart: Cart | null; receipts: (Receipt & { money: Money })[] }
+export interface Me { store: string; timezone: string; currency: string; credential: string; cart: Cart | null; receipts: (Receipt & { money: Money })[] }
 export interface Order { order: string; state: string; reason: string | null; changed_us: number; lines: { sku: string; quantity: number; picked: number }[] }
 export interface Task { task: string; order: string; sku: string; quantity: number; plate: string; assignee: string | null; state: string; reason: string | null; changed_us: number }
 

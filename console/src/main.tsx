@@ -130,9 +130,9 @@ function App() {
     });
   return (
     <>
-      <a class="skip" href={`#${chosen.value}`} onClick={(e) => { e.preventDefault(); document.getElementById("page")?.focus(); }}>{t("nav.skip")}</a>
+      <a class="skip" href="#page" onClick={(e) => { e.preventDefault(); document.getElementById("page")?.focus(); }}>{t("nav.skip")}</a>
       <div class="shell">
-        <div class="side">
+        <header class="side">
           <p class="brand"><img src="./icon.svg" alt="" width={28} height={28} /> Linefree</p>
           <nav aria-label={t("nav.main")}>
             <ul>
@@ -151,7 +151,7 @@ function App() {
             <p>{s.name} · {t(`role.${s.role!}`)}</p>
             <button type="button" class="small" onClick={() => void leave()}>{t("sign.out")}</button>
           </div>
-        </div>
+        </header>
         <main id="page" tabIndex={-1}>
           <div class="top">
             <h1>{map.value?.name ?? "Linefree"}<span class="unseen"> – {t(PAGES[chosen.value].words as Key)}</span></h1>

@@ -50,7 +50,7 @@ export function Lines({ lines }: { lines: Line[] }) {
 /** A table that scrolls in itself on narrow screens. */
 export function Table(props: { caption: string; head: ComponentChildren[]; rows: { key: string; cells: ComponentChildren[] }[] }) {
   return (
-    <div class="scroll" role="region" aria-label={props.caption} tabIndex={0}>
+    <div class="scroll" role="group" aria-label={props.caption} tabIndex={0}>
       <table>
         <caption class="unseen">{props.caption}</caption>
         <thead>
@@ -86,6 +86,16 @@ export async function attempt(act: () => Promise<void>) {
   } catch (error) {
     toast.value = { words: error instanceof Refused ? error.message : String(error) };
   }
+}
+
+/** Two amounts as one bar in a table, where their numbers stand beside it. */
+export function Bar({ first, second, most }: { first: number; second: number; most: number }) {
+  return (
+    <svg class="inline-bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
+      <rect class="bar" width={(first / most) * 100} height={10} />
+      <rect class="bar second" width={(second / most) * 100} y={6} height={4} />
+    </svg>
+  );
 }
 
 /** A bar chart with its numbers as text for those who do not see it: the table beside it. */

@@ -34,6 +34,8 @@ export class Floor {
   /** Plates that are empty as far as stock is known. */
   empty = new Set<string>();
   frames = 0;
+  /** Only these visits are named; everybody when left out. */
+  only: Set<string> | null = null;
 
   constructor(
     private readonly canvas: HTMLCanvasElement,
@@ -173,7 +175,10 @@ export class Floor {
       c.fillText(words, cx, cy);
     };
     for (const gondola of map.gondolas) {
-      if (gondola.outline.length) write(gondola.id, middle(gondola.outline), [-gondola.facing[0], -gondola.facing[1]]);
+      if (!gondola.outline.length) continue;
+      // Beside its left end, where neither a neighbour nor a plate is covered.
+      const [a, b, , d] = gondola.outline as [Point, Point, Point, Point];
+      write(gondola.id, middle([a, d]), [a[0] - b[0], a[1] - b[1]]);
     }
     const centre = middle(map.floor);
     for (const gate of map.gates) {
@@ -291,6 +296,7 @@ export class Floor {
       c.textBaseline = "alphabetic";
       for (const [n, [x, y]] of places) {
         const visit = this.walkers.get(n)!.visit;
+        if (this.only && !(visit && this.only.has(visit))) continue;
         const words = (visit && this.names.get(visit)) || `#${n}`;
         c.lineWidth = 3.5;
         c.strokeStyle = this.colours.panel!;

@@ -6,13 +6,14 @@ import { devices, flashes, moved, names, now, past, stock } from "../state";
 import { language, t } from "../words";
 import { Floor, type Shown } from "./draw";
 
-export function FloorMap({ map, shown, still }: { map: StoreMap; shown: Shown; still?: { shoppers: typeof now.shoppers } }) {
+export function FloorMap({ map, shown, still }: { map: StoreMap; shown: Shown; still?: { shoppers: typeof now.shoppers; only: Set<string> } }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const floor = useRef<Floor | null>(null);
   useEffect(() => {
     const drawn = new Floor(canvas.current!, map);
     floor.current = drawn;
-    (globalThis as { linefreeFloor?: Floor }).linefreeFloor = drawn;
+    drawn.only = still?.only ?? null;
+    if (!still) (globalThis as { linefreeFloor?: Floor }).linefreeFloor = drawn;
     let told = -1;
     let pastAt: number | null = null;
     let frame = 0;

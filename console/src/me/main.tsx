@@ -25,8 +25,7 @@ async function read() {
     const left = me.value && told.receipts.length > me.value.receipts.length;
     me.value = told;
     offline.value = false;
-    const currency = told.receipts[0]?.currency;
-    if (currency && currency !== store.value.currency) store.value = { ...store.value, currency };
+    if (told.timezone !== store.value.timezone || told.currency !== store.value.currency) store.value = { currency: told.currency, timezone: told.timezone };
     if (came && tab.value === "enter") tab.value = "basket";
     if (left) tab.value = "receipts";
   } catch (error) {
@@ -62,6 +61,7 @@ function Enter() {
   const left = code.value ? Math.max(0, Math.round(code.value.until_us / 1e6 - second.value / 1000)) : 0;
   return (
     <section class="panel centre" aria-labelledby="show">
+      <p class="when">{me.value?.store}</p>
       <h2 id="show">{t("me.show")}</h2>
       {code.value && <Qr text={code.value.code} />}
       {code.value && <p class="when">{t("me.fresh", { s: left })}</p>}
@@ -129,6 +129,9 @@ function OneLine({ visit, line }: { visit: string; line: Line }) {
   if (contest) {
     return <span class="note">{contest.state === "open" ? t("me.contested") : contest.state === "refunded" ? t("me.refunded") : t("me.refused", { words: contest.answer ?? "" })}</span>;
   }
+  // Nobody has paid for it yet: a person looks at it first, and there is nothing to contest.
+  const answered = me.value?.receipts.find((r) => r.visit === visit)?.money.answers.some((a) => a.sku === line.sku);
+  if (line.review && !answered) return null;
   const send = async (e: Event) => {
     e.preventDefault();
     try {

@@ -155,7 +155,7 @@ export function AccessPage() {
   return (
     <div class="stack">
       <Panel title={t("access.accounts")} aside={accounts.value.length}>
-        <Table caption={t("access.accounts")} head={[t("sign.name"), t("access.role"), t("access.state"), ""]}
+        <Table caption={t("access.accounts")} head={[t("sign.name"), t("access.role"), t("access.state"), t("access.change")]}
           rows={accounts.value.map((a) => ({
             key: a.name,
             cells: [a.name, t(`role.${a.role}`), a.disabled ? t("access.out") : a.must_change ? t("access.waiting") : t("access.active"),

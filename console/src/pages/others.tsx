@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { get, type Insights, type Order, type Task } from "../api";
-import { Bars, Panel, short, Table } from "../parts";
+import { Bar, Bars, Panel, short, Table } from "../parts";
 import { devices, moved, products } from "../state";
 import { day, hour, number, t, time } from "../words";
 
@@ -80,6 +80,7 @@ export function InsightsPage() {
     by.set(p.sku, [sum[0] + p.taken, sum[1] + p.put_back]);
   }
   const rows = [...by].sort((a, b) => b[1][0] - a[1][0]);
+  const most = Math.max(1, ...rows.map(([, v]) => Math.max(...v)));
   const name = (sku: string) => products.value.get(sku)?.name ?? sku;
   const hours = Object.entries(i.visits_by_hour).map(([h, n]) => ({ name: hour(Number(h) * 3600e6), values: [n] as [number] })).slice(-48);
   const dwell = [...i.dwell_s].sort((a, b) => a - b);
@@ -100,10 +101,9 @@ export function InsightsPage() {
       </dl>
       <Panel title={t("insights.products")}>
         <p class="when">{t("insights.note")}</p>
-        <div class="chart"><Bars title={t("insights.products")} bars={rows.map(([sku, v]) => ({ name: name(sku), values: v }))} /></div>
         <p class="legend"><span class="key" /> {t("insights.taken")} <span class="key second" /> {t("insights.back")}</p>
-        <Table caption={t("insights.products")} head={[t("stock.product"), t("insights.taken"), t("insights.back"), t("insights.rate")]}
-          rows={rows.map(([sku, [taken, back]]) => ({ key: sku, cells: [name(sku), taken, back, taken ? `${Math.round((100 * back) / taken)} %` : "–"] }))} />
+        <Table caption={t("insights.products")} head={[t("stock.product"), "", t("insights.taken"), t("insights.back"), t("insights.rate")].map((h) => h || <span class="unseen">{t("insights.products")}</span>)}
+          rows={rows.map(([sku, [taken, back]]) => ({ key: sku, cells: [name(sku), <Bar first={taken} second={back} most={most} />, taken, back, taken ? `${Math.round((100 * back) / taken)} %` : "–"] }))} />
       </Panel>
       <div class="two even">
         <Panel title={t("insights.hours")}>

@@ -53,7 +53,7 @@ function Detail({ visit }: { visit: string }) {
   return (
     <div class="stack">
       <Panel title={`${t("receipts.title")}: ${who(r.visit, r.credential)}`} id="receipt" aside={<span title={r.visit}>{time(r.entered_us)} – {time(r.left_us)}</span>}>
-        <div class="scroll" tabIndex={0} role="region" aria-label={t("receipts.line")}>
+        <div class="scroll" tabIndex={0} role="group" aria-label={t("receipts.line")}>
           <table>
             <thead><tr><th scope="col">{t("receipts.line")}</th><th scope="col">{t("receipts.charge")}</th><th scope="col">{t("review.odds")}</th><th scope="col">{t("receipts.state")}</th></tr></thead>
             <tbody>

@@ -159,9 +159,11 @@ function Event({ doubt, review, n, of }: { doubt: Doubt; review: Review; n: numb
 const STILL = { trails: false, views: false, names: true };
 
 function Places({ doubt }: { doubt: Doubt }) {
-  const still = useRef({ key: "", shoppers: doubt.positions });
   const key = `${doubt.source}/${doubt.seq}`;
-  if (still.current.key !== key) still.current = { key, shoppers: doubt.positions };
+  const still = useRef({ key: "", shoppers: doubt.positions, only: new Set<string>() });
+  if (still.current.key !== key) {
+    still.current = { key, shoppers: doubt.positions, only: new Set(doubt.candidates.flatMap((c) => c.visit ?? [])) };
+  }
   return <div class="places"><FloorMap map={map.value!} shown={STILL} still={still.current} /></div>;
 }
 

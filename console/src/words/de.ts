@@ -187,6 +187,7 @@ export const de: Words = {
   "access.waiting": "Einmalpasswort",
   "access.active": "aktiv",
   "access.out": "ausgesperrt",
+  "access.change": "Ändern",
   "access.audit": "Protokoll",
   "access.whole": "Die Summe jeder Zeile stimmt.",
   "access.broken": "Eine Zeile wurde von Hand geändert oder entfernt!",

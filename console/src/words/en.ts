@@ -187,6 +187,7 @@ export const en = {
   "access.waiting": "one-time password",
   "access.active": "active",
   "access.out": "shut out",
+  "access.change": "Change",
   "access.audit": "Audit log",
   "access.whole": "Every row's sum holds.",
   "access.broken": "A row was changed or removed by hand!",

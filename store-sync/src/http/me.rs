@@ -17,6 +17,12 @@ use crate::ledger::LedgerError;
 /// What a shopper sees.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Me {
+    /// What people call the store.
+    store: String,
+    /// IANA time zone name.
+    timezone: String,
+    /// ISO 4217.
+    currency: String,
     credential: String,
     /// The visit that lasts now.
     cart: Option<Cart>,
@@ -98,7 +104,9 @@ pub(super) async fn me(
         let money = money_of(&context, receipt.visit.clone()).await?;
         mine.push(MyReceipt { receipt: receipt.into(), money });
     }
-    Ok(Json(Me { credential, cart: cart.map(Into::into), receipts: mine }))
+    let map = &context.map;
+    let (store, timezone, currency) = (map.name.clone(), map.timezone.clone(), map.currency.clone());
+    Ok(Json(Me { store, timezone, currency, credential, cart: cart.map(Into::into), receipts: mine }))
 }
 
 /// A code that opens the gate for a minute.
