@@ -15,6 +15,7 @@ const TRAIL_POINTS = 60;
 /** With this many shoppers trails get shorter, so that a frame stays a frame. */
 const MANY = 200;
 const STEP_MS = 110;
+const AROUND_M = 4;
 
 const css = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -36,6 +37,8 @@ export class Floor {
   frames = 0;
   /** Only these visits are named; everybody when left out. */
   only: Set<string> | null = null;
+  /** Show four metres around this place instead of the whole floor. */
+  focus: Point | null = null;
 
   constructor(
     private readonly canvas: HTMLCanvasElement,
@@ -73,8 +76,9 @@ export class Floor {
       c.height = Math.max(1, Math.round(height * dense));
       c.getContext("2d")!.setTransform(dense, 0, 0, dense, 0, 0);
     }
-    const [x0, x1, y0, y1] = bounds(this.map);
-    const margin = 26;
+    const f = this.focus;
+    const [x0, x1, y0, y1] = f ? [f[0] - AROUND_M, f[0] + AROUND_M, f[1] - AROUND_M, f[1] + AROUND_M] : bounds(this.map);
+    const margin = f ? 0 : 26;
     this.scale = Math.max(0.1, Math.min((width - 2 * margin) / (x1 - x0), (height - 2 * margin) / (y1 - y0)));
     this.origin = [(width - (x0 + x1) * this.scale) / 2, (height + (y0 + y1) * this.scale) / 2];
     this.drawStill();

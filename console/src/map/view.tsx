@@ -1,18 +1,20 @@
 // The map as part of a page: keeps the canvas fitted and drawn, and tells in words what it shows.
 
 import { useEffect, useRef } from "preact/hooks";
-import type { StoreMap } from "../api";
-import { devices, flashes, moved, names, now, past, stock } from "../state";
+import type { Point, StoreMap } from "../api";
+import { devices, type Flash, flashes, moved, names, now, past, stock } from "../state";
 import { language, t } from "../words";
 import { Floor, type Shown } from "./draw";
 
-export function FloorMap({ map, shown, still }: { map: StoreMap; shown: Shown; still?: { shoppers: typeof now.shoppers; only: Set<string> } }) {
+export function FloorMap({ map, shown, still }: { map: StoreMap; shown: Shown; still?: { shoppers: typeof now.shoppers; only: Set<string>; focus: Point | null } }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const floor = useRef<Floor | null>(null);
   useEffect(() => {
     const drawn = new Floor(canvas.current!, map);
     floor.current = drawn;
     drawn.only = still?.only ?? null;
+    drawn.focus = still?.focus ?? null;
+    let before = new Map<string, Flash>();
     if (!still) (globalThis as { linefreeFloor?: Floor }).linefreeFloor = drawn;
     let told = -1;
     let pastAt: number | null = null;
@@ -23,6 +25,9 @@ export function FloorMap({ map, shown, still }: { map: StoreMap; shown: Shown; s
         if (pastAt !== looked.at_us) {
           if (pastAt === null) drawn.forget();
           pastAt = looked.at_us;
+          // What the shelves had felt just then, instead of what they feel now.
+          const plates = still ? [] : (past.value?.what.plates ?? []);
+          before = new Map(plates.map(([id, g]) => [id, { kind: g < 0 ? "lift" : "put", until: Infinity }]));
           drawn.move(looked.what.shoppers, at);
         }
       } else if (pastAt !== null || now.told !== told) {
@@ -31,7 +36,7 @@ export function FloorMap({ map, shown, still }: { map: StoreMap; shown: Shown; s
         told = now.told;
         drawn.move(now.shoppers, at);
       }
-      drawn.frame(at, still ? new Map() : flashes);
+      drawn.frame(at, looked ? before : flashes);
       frame = requestAnimationFrame(each);
     };
     frame = requestAnimationFrame(each);

@@ -57,7 +57,7 @@ function Carts() {
     : [...carts.value].sort((a, b) => b.lines.length - a.lines.length);
   return (
     <Panel title={t("carts.title")} class="carts" aside={<span>{looked ? t("time.at", { time: time(looked.at_us) }) : list.length}</span>}>
-      <div class="cards">
+      <div class="cards" tabIndex={0} role="group" aria-label={t("carts.title")}>
         {list.length === 0 && <p class="empty">{t("carts.nobody")}</p>}
         {list.map((cart) => (
           <article class="card" key={cart.visit} data-visit={cart.visit}>

@@ -2,7 +2,7 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { type Doubt, type Held, post, type Review } from "../api";
+import { type Doubt, type Held, type Point, post, type Review } from "../api";
 import { FloorMap } from "../map/view";
 import { attempt, Odds, Panel, short, who } from "../parts";
 import { map, products, readReviews, reviews, toast } from "../state";
@@ -134,7 +134,7 @@ function Event({ doubt, review, n, of }: { doubt: Doubt; review: Review; n: numb
             <tr><th scope="col">{t("review.who")}</th><th scope="col">{t("review.what")}</th><th scope="col">{t("review.odds")}</th></tr>
           </thead>
           <tbody>
-            {doubt.candidates.slice(0, 8).map((c, i) => (
+            {doubt.candidates.filter((c, i) => i === 0 || c.probability >= 0.005).slice(0, 8).map((c, i) => (
               <tr key={i} class={c.visit === review.visit && c.sku === review.sku ? "this" : ""}>
                 <th scope="row">{c.visit === review.visit ? `${who(c.visit)} (${t("review.this")})` : who(c.visit)}</th>
                 <td>{c.sku ? `${Math.abs(c.quantity)} × ${products.value.get(c.sku)?.name ?? c.sku}${c.quantity < 0 ? `, ${t("review.back")}` : ""}` : t("review.nothingHappened")}</td>
@@ -143,6 +143,7 @@ function Event({ doubt, review, n, of }: { doubt: Doubt; review: Review; n: numb
             ))}
           </tbody>
         </table>
+        <div class="stack">
         <figure>
           <figcaption>{t("review.curve", { plate: doubt.plate ?? "?" })}</figcaption>
           <Curve doubt={doubt} />
@@ -151,6 +152,7 @@ function Event({ doubt, review, n, of }: { doubt: Doubt; review: Review; n: numb
           <figcaption>{doubt.positions.length ? t("review.places") : t("review.placesGone")}</figcaption>
           {map.value && doubt.positions.length > 0 && <Places doubt={doubt} />}
         </figure>
+        </div>
       </div>
     </section>
   );
@@ -160,9 +162,9 @@ const STILL = { trails: false, views: false, names: true };
 
 function Places({ doubt }: { doubt: Doubt }) {
   const key = `${doubt.source}/${doubt.seq}`;
-  const still = useRef({ key: "", shoppers: doubt.positions, only: new Set<string>() });
+  const still = useRef({ key: "", shoppers: doubt.positions, only: new Set<string>(), focus: null as Point | null });
   if (still.current.key !== key) {
-    still.current = { key, shoppers: doubt.positions, only: new Set(doubt.candidates.flatMap((c) => c.visit ?? [])) };
+    still.current = { key, shoppers: doubt.positions, only: new Set(doubt.candidates.flatMap((c) => c.visit ?? [])), focus: map.value?.plates.find((p) => p.id === doubt.plate)?.corners[0] ?? null };
   }
   return <div class="places"><FloorMap map={map.value!} shown={STILL} still={still.current} /></div>;
 }
