@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
+use linefree_domain::attribution::ProductView;
 use linefree_domain::cart::{CartPolicy, Receipt};
 use linefree_domain::floor::{PeopleObservation, person_from_box};
 use linefree_domain::ids::CameraIndex;
@@ -21,7 +22,7 @@ use linefree_domain::tracking::{Detection, Tracker, TrackerConfig};
 use linefree_domain::visit::GatePassed;
 use linefree_hardware::camera::{CameraSource, open};
 use linefree_recording::{
-    CameraFile, GateEvent, GateLine, PeopleLine, ReceiptLine, Receipts, RecordedPerson, Recording,
+    CameraFile, GateEvent, GateLine, PeopleLine, ReceiptLine, Receipts, RecordedPerson, Recording, ViewLine,
 };
 
 use crate::paths;
@@ -209,6 +210,9 @@ impl Merge<'_> {
         for gate in recording.gates()? {
             self.store.handle(Input::Gate(gate_of(&gate)));
         }
+        for ViewLine { time, place, likelihood } in recording.views()? {
+            self.store.handle(Input::View(ProductView { time, place, likelihood }));
+        }
         loop {
             let feed =
                 feeds.iter().enumerate().filter_map(|(i, f)| f.next.as_ref().map(|o| (o.time, i))).min();
@@ -287,6 +291,7 @@ impl Merge<'_> {
             ("people_observations", store.people),
             ("shelf_events", store.shelf_events),
             ("gate_events", store.gates),
+            ("product_views", store.views),
             ("late_inputs", store.late),
             ("weights", shelves.weights),
             ("bad_weights", shelves.bad_weights),
