@@ -3,8 +3,9 @@
 //! Nobody needs them to build or run Linefree: the built console is committed under `console/dist/`. Chromium, which the
 //! browser test drives, is among the Debian packages.
 
-use anyhow::{Context, Result};
 use std::fs;
+
+use anyhow::{Context, Result};
 
 use super::{Plan, Step};
 use crate::process;
