@@ -26,8 +26,6 @@ const COOKIE: &str = "linefree";
 const CSRF: &str = "x-linefree-csrf";
 /// Requests that a client may make at once, and per second after that.
 const BUDGET: (f64, f64) = (300.0, 60.0);
-/// What signing in or joining costs: a password's hash is dear, and so is a new account.
-const DEAR: f64 = 15.0;
 /// Clients whose budget is remembered.
 const MAX_CLIENTS: usize = 20_000;
 
@@ -79,7 +77,7 @@ fn allowed(needs: Needs, role: Role) -> bool {
 pub(super) struct Budgets(Mutex<HashMap<String, (f64, Instant)>>);
 
 impl Budgets {
-    fn take(&self, client: &str, cost: f64, now: Instant) -> bool {
+    fn take(&self, client: &str, now: Instant) -> bool {
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.len() >= MAX_CLIENTS {
             // A full budget says nothing; what is left is who asks a lot.
@@ -89,9 +87,9 @@ impl Budgets {
         let (left, at) = clients.entry(client.to_owned()).or_insert((BUDGET.0, now));
         *left = (*left + now.duration_since(*at).as_secs_f64() * BUDGET.1).min(BUDGET.0);
         *at = now;
-        let may = *left >= cost;
+        let may = *left >= 1.0;
         if may {
-            *left -= cost;
+            *left -= 1.0;
         }
         may
     }
@@ -134,6 +132,16 @@ pub(super) async fn check(State(context): State<Context>, mut request: Request, 
     if !reads && !same_origin(headers) {
         return no(StatusCode::FORBIDDEN, "this request comes from another site");
     }
+    let client = token_of(headers).map_or_else(
+        || {
+            let peer = request.extensions().get::<axum::extract::ConnectInfo<std::net::SocketAddr>>();
+            peer.map_or(IpAddr::from([0, 0, 0, 0]), |p| p.0.ip()).to_string()
+        },
+        str::to_owned,
+    );
+    if path.starts_with("/api/") && !context.open && !context.budgets.take(&client, Instant::now()) {
+        return no(StatusCode::TOO_MANY_REQUESTS, "too many requests: wait a moment");
+    }
     let person = match who(&context, headers) {
         Ok(person) => person,
         Err(error) => {
@@ -141,16 +149,6 @@ pub(super) async fn check(State(context): State<Context>, mut request: Request, 
             return no(StatusCode::INTERNAL_SERVER_ERROR, "sessions cannot be read; see the log");
         }
     };
-    // A session has a budget of its own; whoever shows none, or one that is not ours, shares that of their address.
-    let own = person.as_ref().and_then(|_| token_of(headers)).map(str::to_owned);
-    let client = own.unwrap_or_else(|| {
-        let peer = request.extensions().get::<axum::extract::ConnectInfo<std::net::SocketAddr>>();
-        peer.map_or(IpAddr::from([0, 0, 0, 0]), |p| p.0.ip()).to_string()
-    });
-    let cost = if !reads && matches!(path.as_str(), "/api/session" | "/api/join") { DEAR } else { 1.0 };
-    if path.starts_with("/api/") && !context.open && !context.budgets.take(&client, cost, Instant::now()) {
-        return no(StatusCode::TOO_MANY_REQUESTS, "too many requests: wait a moment");
-    }
     if needs != Needs::Nothing {
         let Some(person) = &person else {
             return no(StatusCode::UNAUTHORIZED, "sign in first");
@@ -214,10 +212,9 @@ mod tests {
     fn a_budget_is_used_up_and_comes_back() {
         let budgets = Budgets::default();
         let now = Instant::now();
-        assert_eq!((0..400).filter(|_| budgets.take("a", 1.0, now)).count(), 300);
-        assert!(budgets.take("b", 1.0, now));
+        assert_eq!((0..400).filter(|_| budgets.take("a", now)).count(), 300);
+        assert!(budgets.take("b", now));
         let later = now + std::time::Duration::from_secs(1);
-        assert_eq!((0..100).filter(|_| budgets.take("a", 1.0, later)).count(), 60);
-        assert_eq!((0..100).filter(|_| budgets.take("c", DEAR, now)).count(), 20);
+        assert_eq!((0..100).filter(|_| budgets.take("a", later)).count(), 60);
     }
 }
