@@ -162,6 +162,12 @@ pub struct ServeArgs {
     /// The store's Global Location Number (GS1), for EPCIS events.
     #[arg(long, value_name = "GLN")]
     pub gln: Option<String>,
+    /// A proxy that does TLS stands before the server: without it, only this machine is listened to.
+    #[arg(long)]
+    pub behind_tls: bool,
+    /// Nobody signs in, everybody on this machine may do everything: for looking around.
+    #[arg(long, conflicts_with = "behind_tls")]
+    pub no_login: bool,
     /// Write the addresses as JSON to this file once everything is up, for scripts.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,

@@ -9,6 +9,8 @@
 //! | [`downlink`] | the cloud's commands to the ledger |
 //! | [`provision`] | the store's certificate authority, on the command line |
 //! | [`cloud`] | the contract with the cloud, and a reference of its side |
+//! | [`desk`] | accounts, audit log, answers that can still be undone |
+//! | [`trails`] | where people were in the last hour, in memory |
 //! | [`live`] | the present, for viewers |
 //! | [`signed`] | receipts that prove themselves |
 //! | [`epcis`], [`gs1`] | the ledger in GS1's terms |
@@ -17,6 +19,7 @@
 
 pub mod clock;
 pub mod cloud;
+pub mod desk;
 pub mod downlink;
 pub mod epcis;
 pub mod gs1;
@@ -29,3 +32,4 @@ pub mod projecting;
 pub mod provision;
 pub mod serve;
 pub mod signed;
+pub mod trails;

@@ -18,7 +18,7 @@ use store_sync::cloud::receive::{CloudEvents, Credentials, shared};
 use store_sync::cloud::trunk::{self, SharedEvents};
 use store_sync::outbox::http::read_token;
 use store_sync::outbox::nats::TrunkUrl;
-use store_sync::serve::{Bus, Cloud, DataDir, Server, Settings};
+use store_sync::serve::{Access, Bus, Cloud, DataDir, Server, Settings};
 
 use cli::{Cli, Command, ReceiveArgs, ServeArgs};
 
@@ -128,6 +128,11 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         bus,
         cloud,
         gln: args.gln.clone(),
+        access: match (args.no_login, args.behind_tls) {
+            (true, _) => Access::Open,
+            (false, true) => Access::AccountsBehindTls,
+            (false, false) => Access::Accounts,
+        },
     })
 }
 
@@ -143,6 +148,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     say(&format!("  ledger   {}", DataDir::ledger_in(&data).display()));
     let none = "none configured: the ledger keeps everything until there is one";
     say(&format!("  cloud    {}", cloud.as_deref().unwrap_or(none)));
+    if let Some(first) = server.first() {
+        say(&format!("  sign in  as {:?} with the one-time password {}", first.name, first.password));
+        say(&format!("           {console}#once={}", first.password));
+    }
     say("Ctrl-C stops it.");
     if let Some(path) = &args.ready_file {
         let ready = serde_json::json!({

@@ -18,10 +18,13 @@ use linefree_domain::layout::StoreLayout;
 use tokio::sync::watch;
 
 use crate::clock::wall_us;
+use crate::desk::accounts::First;
+use crate::desk::{self, Desk};
 use crate::downlink::{AskCommands, Downlink, RunningDownlink};
 use crate::http;
 use crate::intake::{Intake, LEDGER_SOURCE};
 use crate::ledger::commands::{Commander, StoreFacts};
+use crate::ledger::staff::Staff;
 use crate::ledger::{Ledger, LedgerReader};
 use crate::live::Live;
 use crate::outbox::http::HttpCloud;
@@ -32,6 +35,12 @@ use crate::signed::SigningKey;
 
 /// How long a stop waits for each part that does not end by itself.
 const STOP_AT_MOST: Duration = Duration::from_secs(3);
+
+/// In the data folder: what programs on this machine read the API with, drawn anew at each start.
+pub const READER_TOKEN_FILE: &str = "reader-token";
+
+/// How often it is looked which answers to reviews are due.
+const DUE_EVERY: Duration = Duration::from_millis(500);
 
 /// Where the bus is.
 #[derive(Debug, Clone)]
@@ -80,6 +89,17 @@ impl Cloud {
     }
 }
 
+/// Who may use the API and the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever signs in, with what their role allows.
+    Accounts,
+    /// As `Accounts`, behind a proxy that does TLS: then, and only then, other machines may be listened to.
+    AccountsBehindTls,
+    /// Everybody on this machine, without signing in: for tests and for looking around.
+    Open,
+}
+
 /// Everything that a server needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -95,6 +115,8 @@ pub struct Settings {
     pub cloud: Option<Cloud>,
     /// The store's Global Location Number, for EPCIS events.
     pub gln: Option<String>,
+    /// Who may use it.
+    pub access: Access,
 }
 
 /// A data folder that is in use by this process, and by no other.
@@ -170,6 +192,22 @@ fn receipt_key(data_dir: &Path) -> anyhow::Result<SigningKey> {
     Ok(key)
 }
 
+/// Writes answers to reviews when they can no longer be undone.
+async fn write_answers(context: http::Context, mut stop: watch::Receiver<bool>) {
+    let mut due = tokio::time::interval(DUE_EVERY);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let stopped = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => true,
+            _ = due.tick() => false,
+        };
+        if stopped {
+            return;
+        }
+        context.write_due_answers().await;
+    }
+}
+
 /// A server that runs.
 pub struct Server {
     console: SocketAddr,
@@ -180,6 +218,8 @@ pub struct Server {
     outbox: Option<Arc<RunningOutbox>>,
     downlink: Option<RunningDownlink>,
     projecting: Projecting,
+    desk: tokio::task::JoinHandle<()>,
+    first: Option<First>,
     _data: DataDir,
 }
 
@@ -203,17 +243,22 @@ impl Server {
             format!("cannot listen on {}: is another server there? Try --listen 127.0.0.1:0", settings.listen)
         })?;
         let console = listener.local_addr()?;
-        if !console.ip().is_loopback() {
-            tracing::warn!(
-                %console,
-                "the API and console have no login and can be read by everybody who reaches this address"
+        if !console.ip().is_loopback() && settings.access != Access::AccountsBehindTls {
+            bail!(
+                "{console} can be reached from other machines: put a proxy that does TLS before the server and say so \
+                 with --behind-tls, or listen on 127.0.0.1"
             );
         }
-        let mut identity = None;
+        let desk = Arc::new(Desk::open(&settings.data_dir)?);
+        let open = settings.access == Access::Open;
+        let first = if open { None } else { desk.first_account(wall_us())? };
+        let reader_token = desk::hex(&desk::random::<32>()?);
+        desk::write_secret(&settings.data_dir.join(READER_TOKEN_FILE), &format!("{reader_token}\n"))?;
+        let mut bus_identity = None;
         let bus = match settings.bus {
             Bus::At(url) => url,
             Bus::Tls { url, tls_dir } => {
-                identity = Some(client_config(&IdentityDir::new(tls_dir), LEDGER_SOURCE)?);
+                bus_identity = Some(client_config(&IdentityDir::new(tls_dir), LEDGER_SOURCE)?);
                 url
             }
             Bus::Embedded(listen) => embedded(BrokerConfig::on(listen)).await?.url(),
@@ -245,7 +290,7 @@ impl Server {
         for kind in [TopicKind::Event, TopicKind::Watermark, TopicKind::Shoppers, TopicKind::Status] {
             config = config.subscribe(Subscription::all(kind));
         }
-        config.identity = identity;
+        config.identity = bus_identity;
         let (client, inbox) = BusClient::connect(config)?;
         let (stop, stopped) = watch::channel(false);
         let intake = Intake::new(
@@ -258,17 +303,20 @@ impl Server {
             status,
         )?;
         let intake = tokio::spawn(intake.run(stopped.clone()));
-        let context = http::Context::new(
-            reader,
+        let parts = http::Parts {
             identity,
-            &settings.layout,
-            live,
-            outbox.clone(),
-            progress,
-            console,
-            stopped.clone(),
-        );
-        let web = axum::serve(listener, http::router(context));
+            layout: &settings.layout,
+            listen: console,
+            ledger: path.clone(),
+            desk,
+            staff: Staff::open(&path, StoreFacts::of(&settings.layout))?,
+            reader_token,
+            open,
+        };
+        let context = http::Context::new(reader, parts, live, outbox.clone(), progress, stopped.clone());
+        let desk = tokio::spawn(write_answers(context.clone(), stopped.clone()));
+        let router = http::router(context).into_make_service_with_connect_info::<SocketAddr>();
+        let web = axum::serve(listener, router);
         let mut until = stopped;
         let web = tokio::spawn(
             web.with_graceful_shutdown(async move {
@@ -276,13 +324,19 @@ impl Server {
             })
             .into_future(),
         );
-        Ok(Self { console, bus, stop, intake, web, outbox, downlink, projecting, _data: data })
+        Ok(Self { console, bus, stop, intake, web, outbox, downlink, projecting, desk, first, _data: data })
     }
 
     /// Where the API and console are.
     #[must_use]
     pub fn console(&self) -> SocketAddr {
         self.console
+    }
+
+    /// The first account with its one-time password, while nobody has used it.
+    #[must_use]
+    pub fn first(&self) -> Option<&First> {
+        self.first.as_ref()
     }
 
     /// Where devices find the bus.
@@ -309,6 +363,7 @@ impl Server {
     /// When the last events could not be written; their sources keep them.
     pub async fn stop(self) -> anyhow::Result<()> {
         let _ = self.stop.send(true);
+        let _ = tokio::time::timeout(STOP_AT_MOST, self.desk).await;
         let end = tokio::time::timeout(STOP_AT_MOST * 3, self.intake).await;
         if let Some(downlink) = self.downlink {
             tokio::task::spawn_blocking(move || downlink.stop(STOP_AT_MOST)).await?;

@@ -10,7 +10,7 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// Debian package, and what needs it.
-const PACKAGES: [(&str, &str); 8] = [
+const PACKAGES: [(&str, &str); 9] = [
     ("libopencv-dev", "video capture and calibration"),
     ("clang", "bindings to OpenCV"),
     ("libclang-dev", "bindings to OpenCV"),
@@ -19,6 +19,7 @@ const PACKAGES: [(&str, &str); 8] = [
     ("mosquitto", "tests against a second broker"),
     ("nats-server", "tests of the trunk, and against a third broker"),
     ("postgresql", "tests of the reference cloud on PostgreSQL"),
+    ("chromium", "tests of the console"),
 ];
 
 /// Programs that come with the machine, and how to get them on Debian.
@@ -45,7 +46,7 @@ pub fn plan(workspace: &Workspace) -> Result<Plan<'_>> {
             if !on_debian() {
                 bail!(
                     "this is no Debian system: install OpenCV 4 with headers, clang with libclang, pkg-config, \
-                     mosquitto, Python 3 with venv and npm by its own means (missing here: {})",
+                     mosquitto, chromium, Python 3 with venv and npm by its own means (missing here: {})",
                     wanted.join(", ")
                 );
             }
