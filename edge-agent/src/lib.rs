@@ -11,13 +11,18 @@
 //! | [`mot`] | detection and tracking on MOT text files, to be scored by anyone's tools |
 //! | [`convert`] | the core's types to and from what travels on the bus |
 //! | [`trace`] | what a replay believed on the way, as lines of JSON |
+//! | [`products`], [`pictures`] | products by sight: enrol and recognise; picture files |
+//! | [`model_commands`] | models of this device: list, verify, bench, signed releases |
 //! | [`paths`] | where set-up has put libraries and models |
 
 pub mod cli;
 pub mod config_check;
 pub mod convert;
+pub mod model_commands;
 pub mod mot;
 pub mod paths;
+pub mod pictures;
+pub mod products;
 pub mod replay;
 pub mod report;
 pub mod roles;
