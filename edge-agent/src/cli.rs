@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,8 +12,10 @@ use linefree_recording::DetectorConfig;
 use tracing_subscriber::EnvFilter;
 
 use crate::credential::CredentialCommand;
+use crate::model_commands::{self, ModelsCommand};
+use crate::products::{self, EnrolArgs, RecogniseArgs};
 use crate::roles::{self, RoleOptions};
-use crate::{config_check, credential, follow, mot, paths, provision, replay};
+use crate::{config_check, credential, follow, mot, paths, pictures, provision, replay};
 
 /// The device program of Linefree: what stands at the cameras, the shelves and the gates of a store.
 ///
@@ -48,8 +50,17 @@ enum Command {
     All(RoleOptions),
     /// Turn a recording into receipts, as fast as this machine goes.
     Replay(ReplayArgs),
-    /// Find people in a video and write MOT text.
+    /// Find people in a video and write MOT text, or in images and print JSON.
     Detect(DetectArgs),
+    /// Add a product to a gallery from a few pictures, at once.
+    Enrol(EnrolArgs),
+    /// Say which enrolled product a picture shows.
+    Recognise(RecogniseArgs),
+    /// Look after the models of this device.
+    Models {
+        #[command(subcommand)]
+        command: ModelsCommand,
+    },
     /// Track MOT detections and write MOT tracks.
     #[command(
         after_help = "Example:\n  edge-agent track --detections det.txt --fps 25 --size 768x576 \\\n      \
@@ -115,14 +126,18 @@ struct ReplayArgs {
 
 #[derive(Debug, Args)]
 struct DetectArgs {
-    /// A video file or a folder of images.
-    video: PathBuf,
+    /// A video file or a folder of images; with --json, image files.
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// Take image files and print a line of JSON for each: {"image", "boxes": [{"x", "y", "w", "h", "score"}, ...]}.
+    #[arg(long, conflicts_with = "out")]
+    json: bool,
     /// A model of models/manifest.toml.
     #[arg(long, default_value = DEFAULT_PERSON_MODEL)]
     model: String,
     /// Where to write the detections (MOT text).
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "json")]
+    out: Option<PathBuf>,
     /// Least score that is written.
     #[arg(long, value_name = "0..1")]
     score_min: Option<f64>,
@@ -176,6 +191,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::All(options) => roles::run(&options, &roles::Role::ALL),
         Command::Replay(args) => run_replay(&args),
         Command::Detect(args) => run_detect(&args),
+        Command::Enrol(args) => print(&products::enrol(&args)?),
+        Command::Recognise(args) => products::recognise(&args, print),
+        Command::Models { command } => print(&model_commands::run(&command)?),
         Command::Track(args) => run_track(&args),
         Command::Follow(args) => print(&follow::run(&args)?),
         Command::Config { command: ConfigCommand::Check { store_toml } } => {
@@ -244,15 +262,22 @@ fn run_detect(args: &DetectArgs) -> anyhow::Result<()> {
         score_min: args.score_min,
         ..DetectorConfig::model(&args.model)
     };
+    let (video, out) = match (args.inputs.as_slice(), &args.out) {
+        (images, None) => return pictures::detect(images, &wanted, args.threads, print),
+        ([video], Some(out)) => (video, out),
+        (several, Some(_)) => {
+            bail!("{} inputs; one video or folder goes into one MOT file, or use --json", several.len())
+        }
+    };
     let style = ProgressStyle::with_template("{bar:40} frame {pos}/{len}, {per_sec}, {eta} to go")?;
     let bar = ProgressBar::new(0).with_style(style);
-    let (text, frames) = mot::detect(&args.video, &wanted, args.threads, |frame, of| {
+    let (text, frames) = mot::detect(video, &wanted, args.threads, |frame, of| {
         bar.set_length(of.unwrap_or(frame));
         bar.set_position(frame);
     })?;
     bar.finish_and_clear();
-    write(&args.out, &text)?;
-    print(&format!("{} detections in {frames} frames -> {}\n", text.lines().count(), args.out.display()))
+    write(out, &text)?;
+    print(&format!("{} detections in {frames} frames -> {}\n", text.lines().count(), out.display()))
 }
 
 fn run_track(args: &TrackArgs) -> anyhow::Result<()> {

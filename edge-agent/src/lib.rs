@@ -16,16 +16,21 @@
 //! | [`provision`] | a device's key and request for a certificate |
 //! | [`credential`] | keys and codes for gates |
 //! | [`trace`] | what a replay believed on the way, as lines of JSON |
+//! | [`products`], [`pictures`] | products by sight: enrol and recognise; picture files |
+//! | [`model_commands`] | models of this device: list, verify, bench, signed releases |
 //! | [`paths`] | where set-up has put libraries and models |
 
 pub mod attention;
 pub mod cli;
 pub mod config_check;
 pub mod convert;
-pub mod follow;
 pub mod credential;
+pub mod follow;
+pub mod model_commands;
 pub mod mot;
 pub mod paths;
+pub mod pictures;
+pub mod products;
 pub mod provision;
 pub mod replay;
 pub mod report;

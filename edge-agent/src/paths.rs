@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use linefree_models::{Home, Registry, Runtime};
+use linefree_models::{Home, Registry, Runtime, release};
 
 /// What set-up has put on this machine.
 #[must_use]
@@ -16,11 +16,15 @@ pub fn home() -> Home {
     if chosen || home.path().is_dir() { home } else { Home::at(Path::new("/var/lib/linefree")) }
 }
 
-/// The model registry of this program, with its models in the home folder.
+/// The active release of models where there is one (`edge-agent models activate`), else the model registry of this
+/// program with its models in the home folder.
 ///
 /// # Errors
-/// When the built-in manifest is wrong.
+/// When the manifest is wrong.
 pub fn registry() -> anyhow::Result<Registry> {
+    if let Some(active) = release::active(home().path()) {
+        return Ok(Registry::open(&active.join("manifest.toml"), &active)?);
+    }
     Ok(Registry::built_in(&home().models_dir())?)
 }
 

@@ -37,7 +37,7 @@ pub fn person_detector(
         None => InputSize::ShapedAs { frame_width_px: frame_px[0], frame_height_px: frame_px[1] },
     };
     let score_min = Some((WEAK_SHARE * threshold(registry, wanted)?) as f32);
-    let options = DetectorOptions { threads, input, score_min };
+    let options = DetectorOptions { threads, input, score_min, ..DetectorOptions::default() };
     registry
         .person_detector(runtime, &wanted.model, &options)
         .with_context(|| format!("load the person model {:?}", wanted.model))
