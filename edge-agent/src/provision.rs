@@ -25,7 +25,7 @@ pub struct ProvisionArgs {
     /// Its role: camera, shelf, gate, floor or scale.
     #[arg(long, value_name = "ROLE")]
     role: String,
-    /// Folder of keys and certificates: tls_dir of store.toml's [bus].
+    /// Folder of keys and certificates: tls_dir of store.toml's `bus` table.
     #[arg(long, value_name = "DIR", default_value = "/etc/linefree/tls")]
     dir: PathBuf,
 }

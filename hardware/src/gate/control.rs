@@ -2,7 +2,7 @@
 //!
 //! | asked by | what happens |
 //! | --- | --- |
-//! | a genuine code | open for [`GateControl::open_s`] seconds, [`GatePassed`] with credential and party |
+//! | a genuine code | open for `open_s` seconds, [`GatePassed`] with credential and party |
 //! | a code that is denied | stays shut, the reason is told |
 //! | somebody at the exit sensor | open for as long, [`GatePassed`] out; nobody ever needs a code to leave |
 //! | a fire alarm, or its wire being cut | open until the alarm is over; nobody is asked for a code |

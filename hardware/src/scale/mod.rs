@@ -12,7 +12,7 @@
 //!
 //! | driver | for |
 //! | --- | --- |
-//! | [`SerialScale`] | scales on serial lines, with the common ASCII protocols ([`line`]) |
+//! | [`SerialScale`] | scales on serial lines, with the common ASCII protocols ([`mod@line`]) |
 //! | [`ConverterScale`] | HX711, ADS1232 and NAU7802 at this machine's own pins and buses ([`converter`]) |
 //! | [`CountsScale`] | a microcontroller that sends raw counts over the bus ([`counts`]) |
 //! | [`ReplayScale`], [`SimulatedScale`] | recordings; tests and demos |

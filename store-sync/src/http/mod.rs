@@ -1,6 +1,6 @@
 //! The HTTP API, the console and the shopper's page.
 //!
-//! Whoever asks must be signed in and have the role for it ([`access`]). A server that listens on this machine only answers
+//! Whoever asks must be signed in and have the role for it (`access.rs`). A server that listens on this machine only answers
 //! only requests addressed to this machine (a web page elsewhere must not read it through a re-bound name). Every answer
 //! carries a content security policy that lets nothing in from elsewhere.
 
