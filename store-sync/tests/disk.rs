@@ -22,7 +22,7 @@ use linefree_bus::payload::*;
 use linefree_bus::sequenced::{EventPublisher, PublisherOptions};
 use linefree_recording::StoreFile;
 use store_sync::ledger::{Ledger, LedgerReader};
-use store_sync::serve::{Bus, Server, Settings};
+use store_sync::serve::{Access, Bus, Server, Settings};
 
 const AT_MOST: Duration = Duration::from_secs(30);
 
@@ -182,6 +182,8 @@ async fn the_server_tells_of_a_full_disk_and_takes_everything_when_there_is_room
         listen: any,
         bus: Bus::Embedded(any),
         cloud: None,
+        gln: None,
+        access: Access::Open,
     })
     .await
     .unwrap();

@@ -16,7 +16,7 @@ use linefree_bus::payload::*;
 use linefree_bus::sequenced::{EventPublisher, PublisherOptions};
 use linefree_recording::StoreFile;
 use serde_json::Value;
-use store_sync::serve::{Bus, Server, Settings};
+use store_sync::serve::{Access, Bus, Server, Settings};
 
 const AT_MOST: Duration = Duration::from_secs(20);
 
@@ -29,6 +29,8 @@ fn settings(data: &Path) -> Settings {
         listen: any,
         bus: Bus::Embedded(any),
         cloud: None,
+        gln: None,
+        access: Access::Open,
     }
 }
 
@@ -231,10 +233,10 @@ async fn the_console_is_served_to_this_machine_only() {
     let (status, page) = ask("GET /", "127.0.0.1").await.unwrap();
     assert_eq!(status, 200);
     assert!(
-        page.contains("content-security-policy: default-src 'none'") && page.contains("app.js"),
+        page.contains("content-security-policy: default-src 'none'") && page.contains("assets/index.js"),
         "{page}"
     );
-    for path in ["/app.js", "/map.js", "/panels.js", "/dom.js", "/style.css", "/icon.svg"] {
+    for path in ["/assets/index.js", "/me.html", "/me.webmanifest", "/me-worker.js", "/icon.svg"] {
         assert_eq!(ask(&format!("GET {path}"), "localhost:80").await.unwrap().0, 200, "{path}");
     }
     assert_eq!(ask("GET /", "rebound.example").await.unwrap().0, 421);

@@ -19,7 +19,7 @@ use linefree_bus::sequenced::{EventPublisher, PublisherOptions};
 use linefree_recording::StoreFile;
 use store_sync::cloud::receive::{CloudEvents, router};
 use store_sync::ledger::LedgerReader;
-use store_sync::serve::{Bus, Cloud, DataDir, Server, Settings};
+use store_sync::serve::{Access, Bus, Cloud, DataDir, Server, Settings};
 
 const AT_MOST: Duration = Duration::from_secs(30);
 
@@ -32,6 +32,8 @@ fn settings(data: &Path, cloud: Option<SocketAddr>) -> Settings {
         listen: any,
         bus: Bus::Embedded(any),
         cloud: cloud.map(|addr| Cloud { url: format!("http://{addr}/v1/events"), token_file: None }),
+        gln: None,
+        access: Access::Open,
     }
 }
 

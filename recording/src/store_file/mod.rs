@@ -10,6 +10,7 @@ mod catalogue;
 mod layout;
 mod live;
 mod quality;
+mod source;
 mod write;
 
 use std::path::Path;
@@ -22,7 +23,11 @@ use crate::toml_walk::{Doc, Table};
 pub use catalogue::{DEFAULT_SD_FRACTION, MIN_DEFAULT_SD_G, MIN_SD_G, gtin_check_digit};
 pub use live::{
     BusConfig, CloudConfig, DEFAULT_DETECTOR, DEFAULT_LISTEN, DEFAULT_REVIEW_BELOW, DetectorConfig,
-    LiveConfig, PolicyConfig, ServerConfig, SourceConfig, SourceDevice,
+    LiveConfig, PolicyConfig, ServerConfig,
+};
+pub use source::{
+    Adc, GateConfig, GateReader, LineProtocol, Opener, ScaleConfig, ScaleDriver, SerialLine, SerialParity,
+    SourceConfig, SourceDevice,
 };
 pub use write::store_toml;
 
