@@ -171,7 +171,7 @@ pub fn adjust_from(
             };
             let lower = next.cost(cameras, marks, sights, loss);
             if lower < cost {
-                let done = cost - lower < 1e-9 * cost.max(1e-12);
+                let done = cost - lower < 1e-7 * cost.max(1e-12);
                 (state, cost) = (next, lower);
                 damping = (damping * 0.2).max(1e-12);
                 if done {
@@ -218,10 +218,8 @@ fn check(cameras: &[RigCamera], marks: &[Mark], sights: &[Sight]) -> Result<(), 
     let mut seen = vec![0; cameras.len()];
     for (index, sight) in sights.iter().enumerate() {
         let there = sight.camera < cameras.len() && sight.mark < marks.len();
-        if !there
-            || !sight.px.iter().all(|v| v.is_finite())
-            || !(sight.sd_px > 0.0 && sight.sd_px.is_finite())
-        {
+        let finite = sight.px.iter().all(|v| v.is_finite()) && sight.sd_px.is_finite();
+        if !there || !finite || sight.sd_px <= 0.0 {
             return Err(BundleError::NotFinite { what: format!("sight {}", index + 1) });
         }
         seen[sight.camera] += 1;

@@ -90,7 +90,7 @@ fn square_px(view: &BoardView, board: Board) -> Option<f32> {
     let at = |id: u32| view.corner_ids.iter().position(|i| *i == id).map(|i| view.corners_px[i]);
     let next = |id: &u32| {
         let (a, b) = (at(*id)?, at(id + 1)?);
-        ((id + 1) % columns != 0).then(|| (a[0] - b[0]).hypot(a[1] - b[1]))
+        (!(id + 1).is_multiple_of(columns)).then(|| (a[0] - b[0]).hypot(a[1] - b[1]))
     };
     let all: Vec<f32> = view.corner_ids.iter().filter_map(next).collect();
     (!all.is_empty()).then(|| all.iter().sum::<f32>() / all.len() as f32)

@@ -92,12 +92,11 @@ impl BoardView {
     /// lie near any of the other's.
     fn mirrors(&self, other: &Self) -> bool {
         let [width, height] = [self.size_px[0] as f32 - 1.0, self.size_px[1] as f32 - 1.0];
-        let flips: [fn([f32; 2], f32, f32) -> [f32; 2]; 2] =
-            [|[x, y], w, _| [w - x, y], |[x, y], _, h| [x, h - y]];
-        flips.iter().any(|flip| {
+        let flip = |[x, y]: [f32; 2], sideways| if sideways { [width - x, y] } else { [x, height - y] };
+        [true, false].into_iter().any(|sideways| {
             self.corners_px.len() == other.corners_px.len()
                 && self.corners_px.iter().all(|c| {
-                    let [x, y] = flip(*c, width, height);
+                    let [x, y] = flip(*c, sideways);
                     other.corners_px.iter().any(|[u, v]| (x - u).hypot(y - v) < 0.7)
                 })
         })
@@ -108,7 +107,7 @@ impl BoardView {
         let at = |id: u32| self.corner_ids.iter().position(|i| *i == id).map(|i| self.corners_px[i]);
         let turn = |id: &u32| {
             let (o, x, y) = (at(*id)?, at(id + 1)?, at(id + columns)?);
-            let same_row = (id + 1) % columns != 0;
+            let same_row = !(id + 1).is_multiple_of(columns);
             same_row.then(|| (x[0] - o[0]) * (y[1] - o[1]) - (x[1] - o[1]) * (y[0] - o[0]))
         };
         self.corner_ids

@@ -139,7 +139,7 @@ pub enum Square {
 pub fn charuco_squares(board: Board) -> Vec<Vec<Square>> {
     let mut next = 0;
     let mut square = |row: u16, column: u16| {
-        if (row + column) % 2 == 0 {
+        if (row + column).is_multiple_of(2) {
             return Square::Black;
         }
         next += 1;

@@ -1,16 +1,20 @@
 //! Poses of cameras from markers, and from people walking.
 //!
-//! Markers: each camera's pose is found from the markers that it sees, by RANSAC over perspective-n-point (OpenCV's
-//! `solvePnPRansac`), and then all cameras are adjusted together ([`crate::bundle`]). A marker that several cameras
-//! see need not be surveyed.
+//! Markers: each camera's pose is found from the markers that it sees, by RANSAC (Fischler and Bolles 1981) over the
+//! poses through three of their corners (Ke and Roumeliotis 2017, OpenCV's `AP3P`), whether they lie in one plane or
+//! not; and then all cameras are adjusted together ([`crate::bundle`]). A marker that several cameras see need not be
+//! surveyed.
 //!
 //! People: whoever is seen by two cameras at one moment stands in one place on the floor. Feet are matched by where
 //! the poses believed so far put them, nearest first; the poses are adjusted; and matched again, more narrowly.
 
 use linefree_domain::geometry::{Lens, Pose, View};
-use nalgebra::{Point2, Point3, Vector3};
+use nalgebra::{Matrix3, Point2, Point3, Vector3};
 use opencv::calib3d;
-use opencv::core::{Mat, MatTraitConst, Point2f, Point3f, Vector};
+use opencv::core::{
+    Mat, MatTraitConst, Point2d, Point3d, TermCriteria, TermCriteria_COUNT, TermCriteria_EPS, Vector,
+    no_array,
+};
 
 use crate::bundle::{self, Adjusted, BundleError, Mark, RigCamera, Sight};
 
@@ -20,6 +24,15 @@ const GATES_M: [f64; 4] = [1.5, 0.8, 0.5, 0.4];
 const ON_FLOOR_SD_M: f64 = 0.01;
 /// Steeper than this, feet say too little of the floor: metres a pixel.
 const COARSEST_M_PER_PX: f64 = 0.1;
+
+/// How many threes of corners are tried: with half of all corners wrong, one in eight is good.
+const SAMPLES: usize = 400;
+/// A corner agrees with a first pose within this, pixels: a pose through three corners is rough.
+const AGREES_PX: f64 = 6.0;
+/// At least this share of a camera's corners must agree with its first pose.
+const MIN_AGREEING_SHARE: f64 = 0.4;
+/// Camera matrix of the ideal image plane.
+const IDEAL: [[f64; 3]; 3] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
 
 /// A person's feet as one camera sees them.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,56 +73,160 @@ pub enum RigError {
     OpenCv(#[from] opencv::Error),
 }
 
-/// The pose of one camera from points whose places are known, whatever a part of them says.
+/// The pose of one camera from points whose places are known, though a part of them be wrong.
 ///
 /// # Errors
-/// [`RigError::NoPose`].
+/// [`RigError::NoPose`] where no pose pleases [`MIN_AGREEING_SHARE`] of the points.
 pub fn first_pose(
     camera: &str,
     lens: &Lens,
     points: &[(Point3<f64>, Point2<f64>)],
 ) -> Result<Pose, RigError> {
     let none = || RigError::NoPose { camera: camera.to_owned(), points: points.len() };
-    if points.len() < bundle::MIN_SIGHTS {
+    // Undistorted here: OpenCV stops after five rounds, which a wide lens's corners need more than.
+    let ideal: Vec<Known> = points
+        .iter()
+        .filter_map(|(at, px)| Some(Known { at: *at, px: *px, ideal: lens.undistort(*px)? }))
+        .collect();
+    if ideal.len() < bundle::MIN_SIGHTS {
         return Err(none());
     }
-    // Centred, for OpenCV computes in 32-bit floats.
-    let centre = points.iter().map(|p| p.0.coords).sum::<Vector3<f64>>() / points.len() as f64;
-    let as_f32 = |p: &Point3<f64>| {
-        let v = p.coords - centre;
-        Point3f::new(v.x as f32, v.y as f32, v.z as f32)
-    };
-    let on_floor: Vector<Point3f> = points.iter().map(|(m, _)| as_f32(m)).collect();
-    let in_image: Vector<Point2f> =
-        points.iter().map(|(_, px)| Point2f::new(px.x as f32, px.y as f32)).collect();
-    let matrix = [[lens.fx_px, 0.0, lens.cx_px], [0.0, lens.fy_px, lens.cy_px], [0.0, 0.0, 1.0]];
-    let matrix = Mat::from_slice_2d(&matrix)?;
-    let distortion = Mat::from_slice_2d(&[lens.distortion])?;
-    let (mut turn, mut shift, mut inliers) = (Mat::default(), Mat::default(), Mat::default());
-    let flags = calib3d::SOLVEPNP_SQPNP;
-    let found = calib3d::solve_pnp_ransac(
-        &on_floor,
-        &in_image,
-        &matrix,
-        &distortion,
-        &mut turn,
-        &mut shift,
-        false,
-        1000,
-        4.0,
-        0.999,
-        &mut inliers,
-        flags,
-    )?;
-    if !found || (inliers.rows() as usize) < bundle::MIN_SIGHTS {
+    // Centred, so that nothing is lost where a survey's numbers are great.
+    let centre = ideal.iter().map(|p| p.at.coords).sum::<Vector3<f64>>() / ideal.len() as f64;
+    let ideal: Vec<Known> = ideal.into_iter().map(|p| Known { at: p.at - centre, ..p }).collect();
+    let mut draws = Draws(0);
+    let mut best: Option<(f64, Pose)> = None;
+    for _ in 0..SAMPLES {
+        let Some(sample) = draws.three(ideal.len()) else { break };
+        for pose in through_three(&sample.map(|i| ideal[i]))? {
+            // A wrong point costs the same however wrong it is (MSAC, Torr and Zisserman 2000).
+            let off = Offset::under(&pose, lens);
+            let cost: f64 = ideal.iter().map(|p| off.of(p).min(AGREES_PX).powi(2)).sum();
+            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                best = Some((cost, pose));
+            }
+        }
+    }
+    let (_, mut pose) = best.ok_or_else(none)?;
+    let mut agreeing = Vec::new();
+    for _ in 0..3 {
+        let off = Offset::under(&pose, lens);
+        agreeing = ideal.iter().filter(|p| off.of(p) < AGREES_PX).copied().collect();
+        if agreeing.len() < bundle::MIN_SIGHTS {
+            return Err(none());
+        }
+        pose = refined(&pose, &agreeing)?;
+    }
+    if (agreeing.len() as f64) < MIN_AGREEING_SHARE * points.len() as f64 {
         return Err(none());
     }
-    let three = |m: &Mat| -> opencv::Result<Vector3<f64>> {
-        Ok(Vector3::new(*m.at::<f64>(0)?, *m.at::<f64>(1)?, *m.at::<f64>(2)?))
-    };
-    let mut pose = Pose { rotation: three(&turn)?, translation: three(&shift)? };
     pose.translation -= pose.matrix() * centre;
     Ok(pose)
+}
+
+/// A point whose place is known.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    at: Point3<f64>,
+    px: Point2<f64>,
+    /// Its pixel in the ideal image plane.
+    ideal: Point2<f64>,
+}
+
+/// How far off points are under a pose.
+struct Offset<'a> {
+    lens: &'a Lens,
+    turn: Matrix3<f64>,
+    shift: Vector3<f64>,
+}
+
+impl<'a> Offset<'a> {
+    fn under(pose: &Pose, lens: &'a Lens) -> Self {
+        Self { lens, turn: pose.matrix(), shift: pose.translation }
+    }
+
+    /// In pixels; infinite behind the camera.
+    fn of(&self, p: &Known) -> f64 {
+        let at = self.turn * p.at.coords + self.shift;
+        if at.z <= 0.0 {
+            return f64::INFINITY;
+        }
+        let d = self.lens.distort(Point2::new(at.x / at.z, at.y / at.z));
+        let dx = self.lens.fx_px * d.x + self.lens.cx_px - p.px.x;
+        dx.hypot(self.lens.fy_px * d.y + self.lens.cy_px - p.px.y)
+    }
+}
+
+/// Which points to try: drawn by SplitMix64 (Steele et al. 2014) from a fixed start, so that a survey gives the same
+/// poses whenever it is fitted.
+struct Draws(u64);
+
+impl Draws {
+    fn below(&mut self, count: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % count as u64) as usize
+    }
+
+    /// Three different numbers below `count`.
+    fn three(&mut self, count: usize) -> Option<[usize; 3]> {
+        if count < 3 {
+            return None;
+        }
+        loop {
+            let [a, b, c] = [self.below(count), self.below(count), self.below(count)];
+            if a != b && a != c && b != c {
+                return Some([a, b, c]);
+            }
+        }
+    }
+}
+
+/// Points as OpenCV takes them.
+fn for_opencv(points: &[Known]) -> (Vector<Point3d>, Vector<Point2d>) {
+    let at = points.iter().map(|p| Point3d::new(p.at.x, p.at.y, p.at.z)).collect();
+    (at, points.iter().map(|p| Point2d::new(p.ideal.x, p.ideal.y)).collect())
+}
+
+/// The up to four poses in which three points lie where they are seen.
+fn through_three(sample: &[Known; 3]) -> opencv::Result<Vec<Pose>> {
+    let [a, b, c] = sample.map(|p| p.at);
+    let longest = (b - a).norm().max((c - a).norm()).max((c - b).norm());
+    // Three points on a line, or nearly, fix no pose.
+    if (b - a).cross(&(c - a)).norm() < 0.02 * longest * longest {
+        return Ok(Vec::new());
+    }
+    let (at, ideal) = for_opencv(sample);
+    let (mut turns, mut shifts) = (Vector::<Mat>::new(), Vector::<Mat>::new());
+    let method = calib3d::SOLVEPNP_AP3P;
+    let matrix = Mat::from_slice_2d(&IDEAL)?;
+    calib3d::solve_p3p(&at, &ideal, &matrix, &no_array(), &mut turns, &mut shifts, method)?;
+    let mut poses = Vec::new();
+    for (turn, shift) in turns.iter().zip(shifts.iter()) {
+        let pose = Pose { rotation: three(&turn)?, translation: three(&shift)? };
+        if pose.rotation.iter().chain(&pose.translation).all(|v| v.is_finite()) {
+            poses.push(pose);
+        }
+    }
+    Ok(poses)
+}
+
+/// The pose with the least squared error over all of these points.
+fn refined(pose: &Pose, points: &[Known]) -> opencv::Result<Pose> {
+    let (at, ideal) = for_opencv(points);
+    let column = |v: &Vector3<f64>| Mat::from_slice_2d(&[[v.x], [v.y], [v.z]]);
+    let (mut turn, mut shift) = (column(&pose.rotation)?, column(&pose.translation)?);
+    let until = TermCriteria::new(TermCriteria_COUNT + TermCriteria_EPS, 30, 1e-12)?;
+    let matrix = Mat::from_slice_2d(&IDEAL)?;
+    calib3d::solve_pnp_refine_lm(&at, &ideal, &matrix, &no_array(), &mut turn, &mut shift, until)?;
+    let better = Pose { rotation: three(&turn)?, translation: three(&shift)? };
+    let finite = better.rotation.iter().chain(&better.translation).all(|v| v.is_finite());
+    Ok(if finite { better } else { *pose })
+}
+
+fn three(m: &Mat) -> opencv::Result<Vector3<f64>> {
+    Ok(Vector3::new(*m.at::<f64>(0)?, *m.at::<f64>(1)?, *m.at::<f64>(2)?))
 }
 
 /// All cameras from marks that they see: first each alone, then all together.
