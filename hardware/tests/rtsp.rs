@@ -2,7 +2,7 @@
 //!
 //! Needs Debian's `gir1.2-gst-rtsp-server-1.0`, `python3-gi` and `gstreamer1.0-plugins-good`; says so and skips where they
 //! are not.
-#![allow(clippy::unwrap_used)] // Helpers of tests are not known as tests to clippy.
+#![allow(clippy::print_stderr, clippy::unwrap_used)] // Helpers of tests are not known as tests to clippy.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -53,7 +53,7 @@ impl Server {
             Ok(port) => Some(Self { child, port }),
             Err(_) => {
                 let _ = child.wait();
-                println!(
+                eprintln!(
                     "skipped: no GStreamer RTSP server (apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi \
                           gstreamer1.0-plugins-good)"
                 );

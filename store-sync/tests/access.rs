@@ -31,6 +31,7 @@ fn settings(data: &Path, access: Access) -> Settings {
         listen: any,
         bus: Bus::Embedded(any),
         cloud: None,
+        gln: None,
         access,
     }
 }

@@ -140,7 +140,7 @@ fn paths(value: &Value, at: &str, out: &mut Vec<String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(k, v)| paths(v, &format!("{at}/{k}"), out)),
         Value::Array(values) => {
-            values.iter().enumerate().for_each(|(i, v)| paths(v, &format!("{at}/{i}"), out))
+            values.iter().enumerate().for_each(|(i, v)| paths(v, &format!("{at}/{i}"), out));
         }
         _ => out.push(at.to_owned()),
     }
@@ -229,8 +229,10 @@ fn count(seq: u64, quantity: u32) -> Event {
     event("office", epoch(4), seq, 10 * seq as i64, body)
 }
 
-/// Steps of business, with quantity, whether declared wrong, and corrected by how many.
-fn told(events: &[epcis::EpcisEvent]) -> Vec<(String, u64, Option<(String, usize)>)> {
+/// Step of business, quantity, why it was declared wrong and by how many events it was corrected.
+type Told = (String, u64, Option<(String, usize)>);
+
+fn told(events: &[epcis::EpcisEvent]) -> Vec<Told> {
     let one = |e: &Value| {
         let wrong = e.get("errorDeclaration").map(|d| {
             let by = d["correctiveEventIDs"].as_array().map_or(0, Vec::len);

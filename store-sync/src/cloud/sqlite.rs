@@ -149,7 +149,7 @@ fn take_one(
         .optional()?;
     match known {
         Some(known) if known == kept || same_but_credential(parse(&known), parse(&kept)) => {
-            taken.duplicates += 1
+            taken.duplicates += 1;
         }
         Some(_) => return Err(other_content(&received.id)),
         None => {

@@ -14,8 +14,8 @@ mod me;
 mod metrics;
 mod openapi;
 mod orders;
-mod proofs;
 mod people;
+mod proofs;
 mod routes;
 
 use std::net::SocketAddr;
@@ -31,10 +31,10 @@ use axum::routing::{get, post};
 use linefree_domain::layout::StoreLayout;
 use tokio::sync::watch;
 
-use crate::gs1::Place;
 use crate::clock::wall_us;
 use crate::desk::accounts::{Person, Tries};
 use crate::desk::{Desk, DeskError};
+use crate::gs1::Place;
 use crate::ledger::staff::Staff;
 use crate::ledger::{LedgerError, LedgerReader};
 use crate::live::Live;

@@ -21,7 +21,7 @@ pub struct AnswerRow {
 
 /// Money that went back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefundRow {
+pub struct SettledRefund {
     /// Its id.
     pub refund: String,
     /// Minor units.
@@ -40,7 +40,7 @@ pub struct SettledRow {
     /// Answers to its lines in review, by SKU.
     pub answers: Vec<AnswerRow>,
     /// Refunds, oldest first.
-    pub refunds: Vec<RefundRow>,
+    pub refunds: Vec<SettledRefund>,
 }
 
 impl SettledRow {
@@ -94,7 +94,7 @@ impl LedgerReader {
              ORDER BY issued_us, refund",
             params![visit],
             |r| {
-                Ok(RefundRow {
+                Ok(SettledRefund {
                     refund: r.get(0)?,
                     amount_minor: r.get(1)?,
                     reason: r.get(2)?,
