@@ -416,3 +416,28 @@ fn a_folder_that_is_none_is_told() {
     let both = Recording::open(dir.path()).unwrap_err().to_string();
     assert!(both.contains("recording.toml") && both.contains("store.toml"), "{both}");
 }
+
+#[test]
+fn a_calibration_worse_than_its_limit_is_refused_with_the_step_to_repeat() {
+    let with = |quality: &str, limits: &str| {
+        let camera = format!("homography = [0.01, 0, 0, 0, 0.01, 0, 0, 0, 1]\nquality = {quality}");
+        let text = GOOD.replace("homography = [0.01, 0, 0, 0, 0.01, 0, 0, 0, 1]", &camera);
+        text.replace("[store]", &format!("{limits}\n[store]"))
+    };
+    assert_eq!(mistakes_of(&with("{ floor_error_m = 0.05, points = 12 }", "")), Vec::<String>::new());
+    let told = mistakes_of(&with("{ floor_error_m = 0.31, lens_rms_px = 2.5 }", "")).join("\n");
+    assert!(
+        told.contains("0.31 m, worse than the limit of 0.15 m") && told.contains("calibrate pose"),
+        "{told}"
+    );
+    assert!(told.contains("2.5 px") && told.contains("calibrate lens"), "{told}");
+    let raised = "[calibration]\nmax_floor_error_m = 0.5\n";
+    assert_eq!(mistakes_of(&with("{ floor_error_m = 0.31 }", raised)), Vec::<String>::new());
+    let told = mistakes_of(&with("{ floor_error_m = -1.0, sharpness = 3 }", "")).join("\n");
+    assert!(told.contains("floor_error_m") && told.contains("sharpness"), "{told}");
+    assert!(
+        mistakes_of(&with("{ points = 4 }", "[calibration]\nmax_lens_rms_px = 0"))
+            .join("")
+            .contains("above 0")
+    );
+}
