@@ -76,7 +76,7 @@ pub enum RigError {
 /// The pose of one camera from points whose places are known, though a part of them be wrong.
 ///
 /// # Errors
-/// [`RigError::NoPose`] where no pose pleases [`MIN_AGREEING_SHARE`] of the points.
+/// [`RigError::NoPose`] where no pose pleases four in ten of the points.
 pub fn first_pose(
     camera: &str,
     lens: &Lens,
