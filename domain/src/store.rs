@@ -307,8 +307,7 @@ impl Store {
 
     fn explain(&mut self, tag: u64, event: &ShelfEvent) {
         let reach = Reach::new(&self.layout, &self.floor, self.config.reach);
-        let place_of = |plate: usize| self.layout.plates[plate].id.place().to_owned();
-        let views: Vec<&ProductView> = self.views.iter().filter(|v| v.shows(event, place_of)).collect();
+        let views: Vec<&ProductView> = self.views.iter().filter(|v| v.shows(event, &self.layout)).collect();
         let candidates = self.attribution.handle_event(event, &reach, &views);
         let named = candidates
             .into_iter()

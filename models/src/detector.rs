@@ -26,7 +26,7 @@ use crate::suppression::suppress;
 const MAX_INPUT_SIDE_PX: u32 = 4_096;
 
 /// At most this many threads: more than any machine this runs on has use for.
-pub(crate) const MAX_THREADS: usize = 64;
+const MAX_THREADS: usize = 64;
 
 /// How a detector is to run.
 #[derive(Debug, Clone, PartialEq)]
@@ -173,24 +173,15 @@ impl PersonDetector {
                 asked: Task::Person.to_string(),
             });
         }
-        let refused = |operation| {
-            move |e: ort::Error| ModelError::Session { name: name.clone(), operation, reason: e.to_string() }
-        };
         let sides = options.input.resolve(model)?;
         let [width_px, height_px] = sides;
-        let threads = options.threads.clamp(1, MAX_THREADS);
-        let session = session(runtime, model, bytes, sides, threads, options.provider)?;
+        let session = session(runtime, model, bytes, sides, options.threads, options.provider)?;
         let describe = |outlets: &[Outlet]| outlets.iter().map(tensor_info).collect::<Vec<_>>();
         signature::check(model, &describe(session.inputs()), &describe(session.outputs()))?;
         let output_names = model.outputs.iter().map(|o| o.name.clone()).collect();
 
         let (w, h) = (width_px as usize, height_px as usize);
-        let shape = match model.input.layout {
-            Layout::Nchw => [1, 3, h, w],
-            Layout::Nhwc => [1, h, w, 3],
-        };
-        let input = Tensor::from_array((shape, vec![0.0_f32; 3 * w * h]))
-            .map_err(refused("make the input tensor"))?;
+        let input = input_tensor(model, sides)?;
         Ok(Self {
             name: name.clone(),
             head: model.head,
@@ -285,7 +276,21 @@ impl PersonDetector {
     }
 }
 
-/// A session of the model's bytes, at this input size.
+/// A tensor of zeros as the model takes it, at this input size: filled anew for every run.
+pub(crate) fn input_tensor(model: &ModelEntry, [width_px, height_px]: [u32; 2]) -> Result<Tensor<f32>> {
+    let (w, h) = (width_px as usize, height_px as usize);
+    let shape = match model.input.layout {
+        Layout::Nchw => [1, 3, h, w],
+        Layout::Nhwc => [1, h, w, 3],
+    };
+    Tensor::from_array((shape, vec![0.0_f32; 3 * w * h])).map_err(|e| ModelError::Session {
+        name: model.name.clone(),
+        operation: "make the input tensor",
+        reason: e.to_string(),
+    })
+}
+
+/// A session of the model's bytes, at this input size; threads beyond what is sensible are not asked for.
 pub(crate) fn session(
     runtime: &Runtime,
     model: &ModelEntry,
@@ -299,8 +304,9 @@ pub(crate) fn session(
         operation: "make a session",
         reason: e.to_string(),
     };
-    let mut builder =
-        provider.register(prepared(runtime, model, [width_px, height_px], threads).map_err(refused)?)?;
+    let mut builder = provider.register(
+        prepared(runtime, model, [width_px, height_px], threads.clamp(1, MAX_THREADS)).map_err(refused)?,
+    )?;
     builder.commit_from_memory(bytes).map_err(refused)
 }
 

@@ -9,11 +9,11 @@
 use ort::session::Session;
 use ort::value::{Outlet, Tensor};
 
-use crate::detector::{self, InputSize, MAX_THREADS};
+use crate::detector::{self, InputSize};
 use crate::error::{ModelError, Result};
 use crate::frame::FrameView;
 use crate::letterbox::Letterbox;
-use crate::manifest::{Layout, ModelEntry, Task};
+use crate::manifest::{ModelEntry, Task};
 use crate::runtime::{Provider, Runtime};
 use crate::signature;
 
@@ -67,9 +67,6 @@ impl ProductEmbedder {
         provider: Provider,
     ) -> Result<Self> {
         let name = &model.name;
-        let refused = |operation| {
-            move |e: ort::Error| ModelError::Session { name: name.clone(), operation, reason: e.to_string() }
-        };
         let (Task::Product, [output]) = (model.task, model.outputs.as_slice()) else {
             return Err(ModelError::WrongTask {
                 name: name.clone(),
@@ -78,18 +75,11 @@ impl ProductEmbedder {
             });
         };
         let sides = InputSize::ModelDefault.resolve(model)?;
-        let session =
-            detector::session(runtime, model, bytes, sides, threads.clamp(1, MAX_THREADS), provider)?;
+        let session = detector::session(runtime, model, bytes, sides, threads, provider)?;
         let describe = |outlets: &[Outlet]| outlets.iter().map(detector::tensor_info).collect::<Vec<_>>();
         signature::check(model, &describe(session.inputs()), &describe(session.outputs()))?;
         let length = model.embedding_length();
-        let [w, h] = sides.map(|side| side as usize);
-        let shape = match model.input.layout {
-            Layout::Nchw => [1, 3, h, w],
-            Layout::Nhwc => [1, h, w, 3],
-        };
-        let input = Tensor::from_array((shape, vec![0.0_f32; 3 * w * h]))
-            .map_err(refused("make the input tensor"))?;
+        let input = detector::input_tensor(model, sides)?;
         Ok(Self {
             name: name.clone(),
             digest: model.sha256.clone(),

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use ort::session::Session;
 use ort::value::Tensor;
 
-use crate::detector::{self, InputSize, MAX_THREADS};
+use crate::detector::{self, InputSize};
 use crate::error::{ModelError, Result};
 use crate::frame::FrameView;
 use crate::letterbox::Letterbox;
-use crate::manifest::{ColourOrder, Layout, ModelEntry, Task};
+use crate::manifest::{ColourOrder, ModelEntry, Task};
 use crate::registry::Registry;
 use crate::runtime::{Provider, Runtime};
 
@@ -57,15 +57,8 @@ impl Probe {
         provider: Provider,
     ) -> Result<Self> {
         let sides = InputSize::ModelDefault.resolve(model)?;
-        let session =
-            detector::session(runtime, model, bytes, sides, threads.clamp(1, MAX_THREADS), provider)?;
-        let [w, h] = sides.map(|side| side as usize);
-        let shape = match model.input.layout {
-            Layout::Nchw => [1, 3, h, w],
-            Layout::Nhwc => [1, h, w, 3],
-        };
-        let mut input = Tensor::from_array((shape, vec![0.0_f32; 3 * w * h]))
-            .map_err(|e| failed(&model.name, "make the input tensor", &e.to_string()))?;
+        let session = detector::session(runtime, model, bytes, sides, threads, provider)?;
+        let mut input = detector::input_tensor(model, sides)?;
         let pixels = picture();
         let frame = FrameView::new(&pixels, SIDE_PX, SIDE_PX, 3 * SIDE_PX as usize, ColourOrder::Rgb)?;
         let mut letterbox = match model.task {

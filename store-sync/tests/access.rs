@@ -4,6 +4,7 @@
 // A helper that fails is a failed test.
 #![allow(clippy::unwrap_used)]
 
+mod corner;
 mod feed;
 
 use std::io::{Read as _, Write as _};
@@ -11,29 +12,17 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use corner::publisher;
 use feed::*;
-use linefree_bus::client::{BusClient, BusConfig};
 use linefree_bus::payload::*;
-use linefree_bus::sequenced::{EventPublisher, PublisherOptions};
-use linefree_recording::StoreFile;
 use serde_json::{Value, json};
-use store_sync::serve::{Access, Bus, Server, Settings};
+use store_sync::serve::{Access, Server, Settings};
 
 const AT_MOST: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "a long enough password";
 
 fn settings(data: &Path, access: Access) -> Settings {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/corner.toml");
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    Settings {
-        layout: StoreFile::read(path).unwrap().layout,
-        data_dir: data.to_owned(),
-        listen: any,
-        bus: Bus::Embedded(any),
-        cloud: None,
-        gln: None,
-        access,
-    }
+    Settings { access, ..corner::settings(data) }
 }
 
 /// A browser: an address, a cookie, a token against forgery.
@@ -118,18 +107,6 @@ impl Browser {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-}
-
-async fn publisher(server: &Server, dir: &Path, source: &str) -> (BusClient, EventPublisher) {
-    let status = Status::online(source, "floor", "test");
-    let (client, mut inbox) =
-        BusClient::connect(BusConfig::new(server.bus().clone(), "corner", status)).unwrap();
-    tokio::spawn(async move { while inbox.recv().await.is_some() {} });
-    client.wait_connected(AT_MOST).await.unwrap();
-    let journal = dir.join(source);
-    let (events, _) =
-        EventPublisher::open(&journal, source, client.clone(), PublisherOptions::default()).await.unwrap();
-    (client, events)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,10 @@
 //! Product vision as evidence: what a picture of a place says about the product that was handled there.
 
-use crate::ids::ProductIndex;
-use crate::time::StoreTime;
-
 use super::content::Content;
+use crate::ids::ProductIndex;
+use crate::layout::StoreLayout;
 use crate::shelf::ShelfEvent;
+use crate::time::StoreTime;
 
 /// What product vision made of one look at a shelf while something was handled there.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,10 +29,10 @@ const TEMPER: f64 = 0.8;
 impl ProductView {
     /// May it show what happened in this event?
     #[must_use]
-    pub fn shows(&self, event: &ShelfEvent, place_of: impl Fn(usize) -> String) -> bool {
+    pub fn shows(&self, event: &ShelfEvent, layout: &StoreLayout) -> bool {
         self.time.seconds_since(event.start()) >= -NEAR_S
             && event.end().seconds_since(self.time) >= -NEAR_S
-            && event.changes.iter().any(|c| place_of(c.plate.0) == self.place)
+            && event.changes.iter().any(|c| layout.plates[c.plate.0].id.place() == self.place)
     }
 
     fn of(&self, product: ProductIndex) -> f64 {

@@ -62,7 +62,7 @@ pub use read_console::{
     Bucket, InsightRow, Insights, MisplacedRow, Moment, MomentCart, MoneyRow, PlateStep, RefundRow, ReviewRow,
 };
 pub use read_orders::{OrderRow, PaymentRow, StockRow, TaskRow};
-pub use read_settled::{AnswerRow, SettledRefund, SettledRow};
+pub use read_settled::{AnswerRow, SettledRow};
 pub use rows::{
     CandidateRow, CartRow, EvidenceRow, FaultRow, LineRow, OutboxEvent, ReceiptRow, SourceRow, StoredEvent,
     Totals, VisitRow,

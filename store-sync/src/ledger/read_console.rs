@@ -189,6 +189,11 @@ impl LedgerReader {
             params![visit],
             |r| Ok((r.get(0)?, r.get(1)?)),
         )?;
+        Ok(MoneyRow { answers, refunds: self.refunds_of(visit)? })
+    }
+
+    /// A visit's refunds with their lines, oldest first.
+    pub(super) fn refunds_of(&self, visit: &str) -> Result<Vec<RefundRow>, LedgerError> {
         let mut refunds = self.all(
             "SELECT refund, amount_minor, reason, issued_us FROM refunds WHERE visit = ? ORDER BY issued_us, refund",
             params![visit],
@@ -209,7 +214,7 @@ impl LedgerReader {
                 |r| Ok((r.get(0)?, r.get(1)?)),
             )?;
         }
-        Ok(MoneyRow { answers, refunds })
+        Ok(refunds)
     }
 
     /// Steps of a plate's weight between two moments, in order: the curve as far as the ledger has it.

@@ -4,7 +4,7 @@ use rusqlite::params;
 use uuid::Uuid;
 
 use super::store::{EVENT_COLUMNS, EVENT_TABLES, event_of};
-use super::{Doing, EventId, LedgerError, LedgerReader, StoredEvent, clamp_seq};
+use super::{Doing, EventId, LedgerError, LedgerReader, RefundRow, StoredEvent, clamp_seq};
 
 /// Somebody looked at a line that was in review.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,19 +19,6 @@ pub struct AnswerRow {
     pub time_us: i64,
 }
 
-/// Money that went back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SettledRefund {
-    /// Its id.
-    pub refund: String,
-    /// Minor units.
-    pub amount_minor: i64,
-    /// Why.
-    pub reason: String,
-    /// When.
-    pub time_us: i64,
-}
-
 /// What became of a receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettledRow {
@@ -40,7 +27,7 @@ pub struct SettledRow {
     /// Answers to its lines in review, by SKU.
     pub answers: Vec<AnswerRow>,
     /// Refunds, oldest first.
-    pub refunds: Vec<SettledRefund>,
+    pub refunds: Vec<RefundRow>,
 }
 
 impl SettledRow {
@@ -89,20 +76,7 @@ impl LedgerReader {
                 })
             },
         )?;
-        let refunds = self.all(
-            "SELECT refund, amount_minor, reason, issued_us FROM refunds WHERE visit = ?
-             ORDER BY issued_us, refund",
-            params![visit],
-            |r| {
-                Ok(SettledRefund {
-                    refund: r.get(0)?,
-                    amount_minor: r.get(1)?,
-                    reason: r.get(2)?,
-                    time_us: r.get(3)?,
-                })
-            },
-        )?;
-        Ok(SettledRow { event, answers, refunds })
+        Ok(SettledRow { event, answers, refunds: self.refunds_of(visit)? })
     }
 
     /// Up to `limit` events of some kinds after a ledger number, in order; those that were let go are left out.

@@ -29,7 +29,7 @@ pub fn receipt_document(ledger: &LedgerReader, visit: &str) -> Result<Option<Val
         json!({ "sku": a.sku, "quantity": a.quantity, "charge_minor": a.charge_minor, "time": rfc3339(a.time_us) })
     });
     let refunds = settled.refunds.iter().map(|r| {
-        json!({ "refund": r.refund, "amount_minor": r.amount_minor, "reason": r.reason, "time": rfc3339(r.time_us) })
+        json!({ "refund": r.refund, "amount_minor": r.amount_minor, "reason": r.reason, "time": rfc3339(r.issued_us) })
     });
     let paid = receipt.charge_minor + settled.answered_minor() - settled.refunded_minor();
     Ok(Some(json!({
