@@ -4,7 +4,7 @@
 //! non-finite number is refused here, with its path, before it can become a payload that nobody can read.
 
 use crate::payload::{
-    Ack, Event, EventBody, ItemAttributed, Line, People, Resend, Shoppers, Status, Watermark,
+    Ack, Counts, Event, EventBody, ItemAttributed, Line, People, Resend, Shoppers, Status, Watermark,
 };
 use crate::topic::TopicKind;
 
@@ -215,6 +215,27 @@ macro_rules! plain {
 
 plain!(Status, Status);
 plain!(Ack, Ack);
+
+/// Most converters of one controller.
+const COUNTS_MAX: usize = 256;
+
+impl Payload for Counts {
+    fn fits(kind: TopicKind) -> bool {
+        kind == TopicKind::Counts
+    }
+
+    fn source(&self) -> Option<&str> {
+        Some(&self.source)
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        if self.counts.len() > COUNTS_MAX {
+            let why = format!("{} counts, at most {COUNTS_MAX}", self.counts.len());
+            return Err(Problem { path: "counts".to_owned(), why });
+        }
+        Ok(())
+    }
+}
 
 impl Payload for Resend {
     fn fits(kind: TopicKind) -> bool {

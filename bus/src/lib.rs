@@ -14,6 +14,9 @@
 //! | [`codec`] | bytes to payloads and back, with limits and errors that say where |
 //! | [`url`] | where the broker is, and who we are to it |
 //! | [`broker`] | the embedded broker |
+//! | [`identity`] | keys and certificates of devices, and the store's authority that signs them |
+//! | [`acl`] | who may say and hear what |
+//! | [`gatekeeper`] | mutual TLS and access rules in front of the embedded broker |
 //! | [`client`] | the connection: reconnects for ever, bounded queues both ways |
 //! | [`journal`] | a source's numbered events on disk |
 //! | [`sequenced`] | journal plus connection: what a source publishes events with |
@@ -21,11 +24,14 @@
 //! | [`watermark`] | how far event time may be released |
 //! | [`schema`] | JSON Schemas, AsyncAPI and the reference page, generated from the above |
 
+pub mod acl;
 pub mod broker;
 pub mod check;
 pub mod client;
 pub mod codec;
 pub mod gap;
+pub mod gatekeeper;
+pub mod identity;
 pub mod journal;
 pub mod payload;
 pub mod schema;

@@ -374,6 +374,18 @@ pub struct Resend {
     pub from_seq: u64,
 }
 
+/// What a scale's microcontroller has measured: raw, because it knows neither plates nor time. QoS 0, not retained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// Which controller.
+    pub source: String,
+    /// Its uptime when it measured, milliseconds.
+    pub uptime_ms: u64,
+    /// Raw counts of its converters, in order, 24 bits with sign; `null` for one that did not answer.
+    pub counts: Vec<Option<i32>>,
+}
+
 /// A device's own state. Retained; the broker publishes the last will when the device is lost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

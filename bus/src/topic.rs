@@ -32,6 +32,8 @@ pub enum TopicKind {
     Ack,
     /// [`Resend`](crate::payload::Resend), from any receiver.
     Resend,
+    /// [`Counts`](crate::payload::Counts) of a scale's controller.
+    Counts,
 }
 
 /// Delivery promised by one hop of MQTT. Never enough by itself: see the crate's documentation.
@@ -61,7 +63,7 @@ pub struct TopicRow {
 }
 
 /// The table. Documentation and AsyncAPI are generated from it.
-pub const TOPICS: [TopicRow; 8] = [
+pub const TOPICS: [TopicRow; 9] = [
     TopicRow {
         kind: TopicKind::People,
         pattern: "camera/{source}/people",
@@ -125,6 +127,14 @@ pub const TOPICS: [TopicRow; 8] = [
         delivery: Delivery::AtLeastOnce,
         retained: false,
         purpose: "A receiver saw a gap and asks the source to send again.",
+    },
+    TopicRow {
+        kind: TopicKind::Counts,
+        pattern: "scale/{source}/counts",
+        payload: "Counts",
+        delivery: Delivery::AtMostOnce,
+        retained: false,
+        purpose: "Raw counts of a scale's microcontroller, for the shelf role.",
     },
 ];
 

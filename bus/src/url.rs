@@ -1,8 +1,8 @@
 //! Where the broker is, and who we are to it: `mqtt://[user@]host[:port]` and a password file.
 //!
 //! A password never stands in a URL, because URLs end up in logs, process lists and screenshots; it stands in a
-//! file of its own, whose first line it is. `Display` and `Debug` do not show it. TLS (`mqtts://`) is not there
-//! yet and is refused by name.
+//! file of its own, whose first line it is. `Display` and `Debug` do not show it. `mqtts://` is MQTT over mutual TLS:
+//! a client for it needs an identity, see [`identity`](crate::identity).
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,12 +12,16 @@ use std::str::FromStr;
 /// MQTT's registered port.
 pub const DEFAULT_PORT: u16 = 1883;
 
+/// MQTT's registered port over TLS.
+pub const DEFAULT_TLS_PORT: u16 = 8883;
+
 /// Why a text is no URL of a bus.
 #[derive(Debug, thiserror::Error)]
 pub enum UrlError {
     /// The URL cannot be used.
     #[error(
-        "{url:?} is no bus URL: {why}; wanted mqtt://[user@]host[:port], for example mqtt://127.0.0.1:1883"
+        "{url:?} is no bus URL: {why}; wanted mqtt://[user@]host[:port] or mqtts://..., for example \
+         mqtt://127.0.0.1:1883"
     )]
     Bad {
         /// The URL, without what stood before an `@`.
@@ -55,26 +59,31 @@ impl fmt::Debug for Login {
 pub struct BusUrl {
     host: String,
     port: u16,
+    tls: bool,
     username: Option<String>,
     login: Option<Login>,
 }
 
 impl BusUrl {
-    /// Reads `mqtt://[user@]host[:port]`; IPv6 addresses stand in brackets.
+    /// Reads `mqtt://[user@]host[:port]` or `mqtts://...`; IPv6 addresses stand in brackets.
     ///
     /// # Errors
-    /// [`UrlError::Bad`], also for passwords within the URL and for `mqtts://`.
+    /// [`UrlError::Bad`], also for passwords within the URL.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         // Whatever stands before '@' may be a secret, so no error repeats it.
         let shown = match text.rsplit_once('@') {
-            Some((_, host)) => format!("mqtt://...@{host}"),
+            Some((before, host)) => {
+                let scheme = if before.starts_with("mqtts:") { "mqtts" } else { "mqtt" };
+                format!("{scheme}://...@{host}")
+            }
             None => text.to_owned(),
         };
         let bad = |why| Err(UrlError::Bad { url: shown.clone(), why });
-        if text.starts_with("mqtts://") {
-            return bad("TLS is not supported yet; run the bus on a network of its own");
-        }
-        let Some(rest) = text.strip_prefix("mqtt://") else { return bad("it does not start with mqtt://") };
+        let (tls, rest) = match (text.strip_prefix("mqtt://"), text.strip_prefix("mqtts://")) {
+            (Some(rest), _) => (false, rest),
+            (None, Some(rest)) => (true, rest),
+            (None, None) => return bad("it does not start with mqtt:// or mqtts://"),
+        };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (username, address) = match rest.rsplit_once('@') {
             Some((user, _)) if user.contains(':') => {
@@ -105,17 +114,24 @@ impl BusUrl {
             return bad("the host holds a character that hosts do not have (a path is not allowed)");
         }
         let port = match port.map(str::parse::<u16>) {
+            None if tls => DEFAULT_TLS_PORT,
             None => DEFAULT_PORT,
             Some(Ok(port)) if port > 0 => port,
             Some(_) => return bad("the port is no number from 1 to 65535"),
         };
-        Ok(Self { host: host.to_owned(), port, username, login: None })
+        Ok(Self { host: host.to_owned(), port, tls, username, login: None })
     }
 
     /// The broker at an address, without a login.
     #[must_use]
     pub fn of_addr(addr: SocketAddr) -> Self {
-        Self { host: addr.ip().to_string(), port: addr.port(), username: None, login: None }
+        Self { host: addr.ip().to_string(), port: addr.port(), tls: false, username: None, login: None }
+    }
+
+    /// Over TLS?
+    #[must_use]
+    pub fn tls(&self) -> bool {
+        self.tls
     }
 
     /// The same, with a login.
@@ -164,7 +180,7 @@ impl BusUrl {
 
 impl fmt::Display for BusUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("mqtt://")?;
+        f.write_str(if self.tls { "mqtts://" } else { "mqtt://" })?;
         if let Some(user) = &self.username {
             write!(f, "{user}@")?;
         }
@@ -196,6 +212,8 @@ mod tests {
             ("mqtt://cam@broker:99/", "mqtt://cam@broker:99"),
             ("mqtt://[::1]:1884", "mqtt://[::1]:1884"),
             ("mqtt://[::1]", "mqtt://[::1]:1883"),
+            ("mqtts://broker", "mqtts://broker:8883"),
+            ("mqtts://[::1]:99", "mqtts://[::1]:99"),
         ] {
             assert_eq!(BusUrl::parse(text).unwrap().to_string(), shown);
         }
@@ -212,7 +230,7 @@ mod tests {
             "mqtt://a:70000",
             "mqtt://::1",
             "mqtt://a/b",
-            "mqtts://a",
+            "mqtts://",
             "mqtt://@a",
             "mqtt://[::1",
         ] {

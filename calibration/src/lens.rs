@@ -18,6 +18,8 @@ use opencv::core::{Mat, MatTraitConst, Point2f, Point3f, Size, TermCriteria, Vec
 use opencv::imgproc;
 use opencv::prelude::VectorToVec;
 
+use crate::guidance;
+
 /// The fewest views that a lens is fitted to.
 pub const MIN_VIEWS: usize = 3;
 /// Fewer views than this are warned about.
@@ -28,6 +30,8 @@ pub const OUTLIER_FACTOR: f64 = 3.0;
 pub const OUTLIER_FLOOR_PX: f64 = 1.0;
 /// Boards turned less than this against each other, all of them, tell nothing about the focal length. Degrees.
 pub const MIN_TILT_DEG: f64 = 15.0;
+/// A view of fewer corners than this says little; a chessboard's is always whole.
+pub const MIN_CORNERS: usize = 6;
 /// A focal length known worse than this, relative, is no result.
 const MAX_FOCAL_SD: f64 = 0.05;
 
@@ -64,8 +68,56 @@ pub struct BoardView {
     pub name: String,
     /// Width and height of the image, pixels.
     pub size_px: [u32; 2],
-    /// Inner corners, row by row, pixels.
+    /// Inner corners that were found, pixels.
     pub corners_px: Vec<[f32; 2]>,
+    /// Which corner of the board each one is, counted row by row.
+    pub corner_ids: Vec<u32>,
+}
+
+impl BoardView {
+    /// Pairs of the pixels of corners that both views show.
+    fn shared<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = ([f32; 2], [f32; 2])> + 'a {
+        self.corner_ids.iter().zip(&self.corners_px).filter_map(|(id, px)| {
+            other.corner_ids.iter().position(|o| o == id).map(|at| (*px, other.corners_px[at]))
+        })
+    }
+
+    /// Are the corners of the image those of the other one within half a pixel?
+    fn repeats(&self, other: &Self) -> bool {
+        let far = |(p, q): ([f32; 2], [f32; 2])| (p[0] - q[0]).hypot(p[1] - q[1]) >= 0.5;
+        self.shared(other).count() >= MIN_CORNERS && !self.shared(other).any(far)
+    }
+
+    /// Is the image the other one's mirror image? The finder numbers a chessboard's corners anew in it, so each must
+    /// lie near any of the other's.
+    fn mirrors(&self, other: &Self) -> bool {
+        let [width, height] = [self.size_px[0] as f32 - 1.0, self.size_px[1] as f32 - 1.0];
+        let flip = |[x, y]: [f32; 2], sideways| if sideways { [width - x, y] } else { [x, height - y] };
+        [true, false].into_iter().any(|sideways| {
+            self.corners_px.len() == other.corners_px.len()
+                && self.corners_px.iter().all(|c| {
+                    let [x, y] = flip(*c, sideways);
+                    other.corners_px.iter().any(|[u, v]| (x - u).hypot(y - v) < 0.7)
+                })
+        })
+    }
+
+    /// Which way round the board is seen: the sign of the area between its first directions.
+    fn handedness(&self, columns: u32) -> f32 {
+        let at = |id: u32| self.corner_ids.iter().position(|i| *i == id).map(|i| self.corners_px[i]);
+        let turn = |id: &u32| {
+            let (o, x, y) = (at(*id)?, at(id + 1)?, at(id + columns)?);
+            let same_row = !(id + 1).is_multiple_of(columns);
+            same_row.then(|| (x[0] - o[0]) * (y[1] - o[1]) - (x[1] - o[1]) * (y[0] - o[0]))
+        };
+        self.corner_ids
+            .iter()
+            .filter_map(turn)
+            .filter(|area| area.is_finite())
+            .map(f32::signum)
+            .sum::<f32>()
+            .signum()
+    }
 }
 
 /// An image that was left out.
@@ -92,6 +144,8 @@ pub struct LensFit {
     pub views: Vec<(String, f64)>,
     /// The images left out.
     pub dropped: Vec<Dropped>,
+    /// Which views would still help, as instructions.
+    pub missing: Vec<String>,
     /// What a person should know before trusting it.
     pub warnings: Vec<String>,
 }
@@ -157,23 +211,77 @@ pub fn find_board(name: &str, image: &GrayImage, board: Board) -> Result<Option<
     if width == 0 || height == 0 {
         return Ok(None);
     }
-    let flat = Mat::from_slice(image.as_raw()).map_err(fail)?;
-    let gray = flat.reshape(1, i32::try_from(height).unwrap_or(i32::MAX)).map_err(fail)?;
+    with_mat(image, |gray| find_in(name, gray, [width, height], board)).map_err(fail)
+}
+
+fn find_in(name: &str, gray: &Mat, size_px: [u32; 2], board: Board) -> opencv::Result<Option<BoardView>> {
     let pattern = Size::new(i32::from(board.columns), i32::from(board.rows));
     let flags = calib3d::CALIB_CB_ADAPTIVE_THRESH | calib3d::CALIB_CB_NORMALIZE_IMAGE;
     let mut corners = Vector::<Point2f>::new();
-    if !calib3d::find_chessboard_corners(&gray, pattern, &mut corners, flags).map_err(fail)? {
+    if !calib3d::find_chessboard_corners(gray, pattern, &mut corners, flags)? {
         return Ok(None);
     }
-    // The window must not reach the next corner, or it pulls both together: half the least distance at most.
-    let all = corners.to_vec();
-    let next = all.windows(2).map(|p| (p[1] - p[0]).norm()).fold(f64::INFINITY, f64::min);
-    let half = ((next / 2.0) as i32).clamp(2, 11);
-    let stop = TermCriteria::new(3, 30, 0.01).map_err(fail)?;
-    imgproc::corner_sub_pix(&gray, &mut corners, Size::new(half, half), Size::new(-1, -1), stop)
-        .map_err(fail)?;
-    let corners_px = corners.iter().map(|c| [c.x, c.y]).collect();
-    Ok(Some(BoardView { name: name.to_owned(), size_px: [width, height], corners_px }))
+    let window = window_px(&corners.to_vec(), usize::from(board.columns));
+    let stop = TermCriteria::new(3, 30, 0.01)?;
+    imgproc::corner_sub_pix(gray, &mut corners, Size::new(window, window), Size::new(-1, -1), stop)?;
+    let corners_px: Vec<[f32; 2]> = corners.iter().map(|c| [c.x, c.y]).collect();
+    let corner_ids = (0..).take(corners_px.len()).collect();
+    Ok(Some(BoardView { name: name.to_owned(), size_px, corners_px, corner_ids }))
+}
+
+/// Looks for boards of other usual sizes: for the message when the wanted one is not there.
+///
+/// # Errors
+/// [`LensError::OpenCv`].
+pub fn other_board(image: &GrayImage, wanted: Board) -> Result<Option<Board>, LensError> {
+    let fail = |source| LensError::OpenCv { operation: "look for the board", source };
+    // Larger ones first: a part of a board may pass for a smaller one.
+    let sizes =
+        [(11, 8), (10, 7), (9, 7), (9, 6), (8, 6), (8, 5), (7, 6), (7, 5), (7, 4), (6, 5), (6, 4), (5, 4)];
+    for (columns, rows) in sizes {
+        let turned = wanted.columns == rows && wanted.rows == columns;
+        let board = Board { columns, rows };
+        if board == wanted || turned {
+            continue;
+        }
+        let flags = calib3d::CALIB_CB_ADAPTIVE_THRESH
+            | calib3d::CALIB_CB_NORMALIZE_IMAGE
+            | calib3d::CALIB_CB_FAST_CHECK;
+        let pattern = Size::new(i32::from(columns), i32::from(rows));
+        let mut corners = Vector::<Point2f>::new();
+        let there = |gray: &Mat| calib3d::find_chessboard_corners(gray, pattern, &mut corners, flags);
+        if image.width() > 0 && image.height() > 0 && with_mat(image, there).map_err(fail)? {
+            return Ok(Some(board));
+        }
+    }
+    Ok(None)
+}
+
+/// Which way the boards face, as far as these views tell; `None` while they are too few or leave it open.
+#[must_use]
+pub fn facings(views: &[BoardView], board: Board) -> Option<Vec<Vector3<f64>>> {
+    let size_px = views.first()?.size_px;
+    (views.len() >= MIN_VIEWS).then(|| calibrate(views, board, size_px).ok().map(|(_, normals)| normals))?
+}
+
+/// Half the side of the window in which a corner is refined. It must not reach the next corner's, along the rows or
+/// along the columns, or it pulls both together: half the least distance, less the pixel that its gradients take.
+fn window_px(corners: &[Point2f], columns: usize) -> i32 {
+    let apart = |i: usize, j: usize| corners.get(j).map(|next| (*next - corners[i]).norm());
+    let along_rows = (0..corners.len()).filter(|i| (i + 1) % columns != 0).filter_map(|i| apart(i, i + 1));
+    let along_columns = (0..corners.len()).filter_map(|i| apart(i, i + columns));
+    let least = along_rows.chain(along_columns).fold(f64::INFINITY, f64::min);
+    ((least / 2.0) as i32 - 1).clamp(2, 11)
+}
+
+/// An image as OpenCV's matrix of bytes.
+pub(crate) fn with_mat<T>(
+    image: &GrayImage,
+    work: impl FnOnce(&Mat) -> opencv::Result<T>,
+) -> opencv::Result<T> {
+    let flat = Mat::from_slice(image.as_raw())?;
+    let gray = flat.reshape(1, i32::try_from(image.height()).unwrap_or(i32::MAX))?.clone_pointee();
+    work(&gray)
 }
 
 /// Fits the lens to views of the board; `dropped` are the images that were left out before.
@@ -181,12 +289,13 @@ pub fn find_board(name: &str, image: &GrayImage, board: Board) -> Result<Option<
 /// # Errors
 /// [`LensError`] when the views are too few or do not determine the lens.
 pub fn fit(views: Vec<BoardView>, board: Board, mut dropped: Vec<Dropped>) -> Result<LensFit, LensError> {
-    let (mut views, size_px) = usable(views, &mut dropped);
+    let (mut views, size_px) = usable(views, board, &mut dropped);
     loop {
         if views.len() < MIN_VIEWS {
             return Err(LensError::TooFewViews { usable: views.len(), dropped });
         }
-        let (fit, tilt_deg) = calibrate(&views, board, size_px)?;
+        let (fit, normals) = calibrate(&views, board, size_px)?;
+        let tilt_deg = greatest_angle_deg(&normals);
         let mut sorted: Vec<f64> = fit.views.iter().map(|(_, e)| *e).collect();
         sorted.sort_by(f64::total_cmp);
         let limit_px = (OUTLIER_FACTOR * sorted[sorted.len() / 2]).max(OUTLIER_FLOOR_PX);
@@ -216,27 +325,40 @@ pub fn fit(views: Vec<BoardView>, board: Board, mut dropped: Vec<Dropped>) -> Re
         if views.len() < GOOD_VIEWS {
             warnings.push(format!("{} views were used; {GOOD_VIEWS} or more are good", views.len()));
         }
-        return Ok(LensFit { dropped, warnings, ..fit });
+        let missing = guidance::missing_poses(&views, board, size_px, Some(&normals));
+        return Ok(LensFit { dropped, warnings, missing, ..fit });
     }
 }
 
 /// Leaves out views of another size than most have, and views that repeat another.
-fn usable(views: Vec<BoardView>, dropped: &mut Vec<Dropped>) -> (Vec<BoardView>, [u32; 2]) {
+fn usable(views: Vec<BoardView>, board: Board, dropped: &mut Vec<Dropped>) -> (Vec<BoardView>, [u32; 2]) {
     let sizes: Vec<[u32; 2]> = views.iter().map(|v| v.size_px).collect();
     let count = |size: &[u32; 2]| sizes.iter().filter(|s| *s == size).count();
     // `rev`: of equally frequent sizes, the first one seen.
     let size_px = sizes.iter().rev().max_by_key(|s| count(s)).copied().unwrap_or_default();
+    let columns = u32::from(board.columns);
+    let turns: Vec<f32> = views.iter().map(|v| v.handedness(columns)).collect();
+    let usual = if turns.iter().sum::<f32>() < 0.0 { -1.0 } else { 1.0 };
     let mut kept: Vec<BoardView> = Vec::new();
-    for view in views {
-        let reason = if view.size_px == size_px {
-            let same = |a: &BoardView| {
-                let far = |(p, q): (&[f32; 2], &[f32; 2])| (p[0] - q[0]).hypot(p[1] - q[1]) >= 0.5;
-                !a.corners_px.iter().zip(&view.corners_px).any(far)
-            };
-            kept.iter().find(|a| same(a)).map(|a| format!("shows the same view as {}", a.name))
-        } else {
+    for (view, turn) in views.into_iter().zip(turns) {
+        let finite = view.corners_px.iter().flatten().all(|v| v.is_finite());
+        let reason = if !finite || view.corners_px.len() != view.corner_ids.len() {
+            Some("has corners that are no numbers; take the image again".to_owned())
+        } else if view.corners_px.len() < MIN_CORNERS {
+            Some(format!("shows {} corners, {MIN_CORNERS} are needed; come nearer", view.corners_px.len()))
+        } else if view.size_px != size_px {
             let ([w, h], [width, height]) = (view.size_px, size_px);
-            Some(format!("is {w}x{h} pixels, the others are {width}x{height}"))
+            Some(format!(
+                "is {w}x{h} pixels, the others are {width}x{height}; take all images at the size that the camera \
+                 runs at"
+            ))
+        } else if turn * usual < 0.0 {
+            Some("shows the board mirrored; switch off mirroring and take it again".to_owned())
+        } else if let Some(a) = kept.iter().find(|a| view.repeats(a)) {
+            Some(format!("shows the same view as {}; move or tilt the board between images", a.name))
+        } else {
+            let mirror = kept.iter().find(|a| view.mirrors(a));
+            mirror.map(|a| format!("is the mirror image of {}; switch off mirroring", a.name))
         };
         match reason {
             Some(reason) => dropped.push(Dropped { image: view.name, reason }),
@@ -246,17 +368,24 @@ fn usable(views: Vec<BoardView>, dropped: &mut Vec<Dropped>) -> (Vec<BoardView>,
     (kept, size_px)
 }
 
-/// The fit, and the greatest angle between two of the boards, degrees.
-fn calibrate(views: &[BoardView], board: Board, size_px: [u32; 2]) -> Result<(LensFit, f64), LensError> {
+/// Where a corner lies on the board, squares.
+pub(crate) fn on_board_at(id: u32, board: Board) -> Point3f {
+    let columns = u32::from(board.columns);
+    Point3f::new((id % columns) as f32, (id / columns) as f32, 0.0)
+}
+
+/// The fit, and which way each board faces.
+fn calibrate(
+    views: &[BoardView],
+    board: Board,
+    size_px: [u32; 2],
+) -> Result<(LensFit, Vec<Vector3<f64>>), LensError> {
     let fail = |source| LensError::OpenCv { operation: "fit the lens", source };
     // The unit of length is one square: it scales the board's distance, not the lens.
-    let flat: Vector<Point3f> = (0..board.rows)
-        .flat_map(|r| (0..board.columns).map(move |c| Point3f::new(f32::from(c), f32::from(r), 0.0)))
-        .collect();
     let mut on_board = Vector::<Vector<Point3f>>::new();
     let mut in_image = Vector::<Vector<Point2f>>::new();
     for view in views {
-        on_board.push(flat.clone());
+        on_board.push(view.corner_ids.iter().map(|id| on_board_at(*id, board)).collect());
         in_image.push(view.corners_px.iter().map(|[x, y]| Point2f::new(*x, *y)).collect());
     }
     let side = |i: usize| i32::try_from(size_px[i]).unwrap_or(i32::MAX);
@@ -300,8 +429,6 @@ fn calibrate(views: &[BoardView], board: Board, size_px: [u32; 2]) -> Result<(Le
         let rodrigues = Vector3::new(flat_at(&turn, 0)?, flat_at(&turn, 1)?, flat_at(&turn, 2)?);
         normals.push(Rotation3::new(rodrigues) * Vector3::z());
     }
-    let between = normals.iter().flat_map(|a| normals.iter().map(|b| a.angle(b)));
-    let tilt_deg = between.fold(0.0, f64::max).to_degrees();
     let fit = LensFit {
         lens,
         size_px,
@@ -309,7 +436,13 @@ fn calibrate(views: &[BoardView], board: Board, size_px: [u32; 2]) -> Result<(Le
         focal_sd_px: flat_at(&lens_sd, 0)?,
         views: used,
         dropped: Vec::new(),
+        missing: Vec::new(),
         warnings: Vec::new(),
     };
-    Ok((fit, tilt_deg))
+    Ok((fit, normals))
+}
+
+fn greatest_angle_deg(normals: &[Vector3<f64>]) -> f64 {
+    let between = normals.iter().flat_map(|a| normals.iter().map(|b| a.angle(b)));
+    between.fold(0.0, f64::max).to_degrees()
 }

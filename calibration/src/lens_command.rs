@@ -3,12 +3,11 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use indicatif::{ProgressBar, ProgressStyle};
-use linefree_calibration::lens::{self, Board, Dropped, LensFit};
+use linefree_calibration::lens::{self, Board, LensFit};
 use linefree_calibration::tables;
 use serde_json::{Value, json};
 
-use crate::{note, print, write_file};
+use crate::{images, note, print, write_file};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -17,8 +16,14 @@ pub struct Arguments {
     #[arg(long, value_name = "COLUMNSxROWS")]
     board: Board,
     /// Images of the board, .jpg or .png, all of one camera at one size
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required_unless_present = "video", value_name = "IMAGE")]
     images: Vec<PathBuf>,
+    /// The board is a ChArUco board (calibrate print charuco); it may be partly hidden
+    #[arg(long)]
+    charuco: bool,
+    /// Take the views from a video or a live camera instead, saying which poses are still missing
+    #[arg(long, value_name = "FILE or URL", conflicts_with = "images")]
+    video: Option<String>,
     /// Where to write the lens; standard output without it
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -27,39 +32,24 @@ pub struct Arguments {
     json: bool,
 }
 
-const EXAMPLES: &str = "Example:
+const EXAMPLES: &str = "Examples:
   $ calibrate lens --board 9x6 boards/*.jpg --out lens.toml
+  $ calibrate lens --board 9x6 --video rtsp://10.0.0.7/main --out lens.toml
+  $ calibrate lens --board 7x5 --charuco boards/*.jpg --out lens.toml
 
 Print a chessboard, glue it to something flat, and take 10 to 20 sharp images: tilted by 30 to
 45 degrees in different directions, near and far, in the middle and in every corner of the
 image. The size of the squares does not matter.";
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let bar = ProgressBar::new(arguments.images.len() as u64).with_style(
-        ProgressStyle::with_template("looking for the board {bar:30} {pos}/{len} {wide_msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
-    let (mut views, mut dropped) = (Vec::new(), Vec::new());
-    for path in &arguments.images {
-        let name = path.display().to_string();
-        bar.set_message(name.clone());
-        let reason = match image::open(path) {
-            Err(e) => Some(format!("cannot be read as an image: {e}")),
-            Ok(image) => match lens::find_board(&name, &image.into_luma8(), arguments.board)? {
-                Some(view) => {
-                    views.push(view);
-                    None
-                }
-                None => Some(format!(
-                    "no whole board with {}x{} inner corners was found",
-                    arguments.board.columns, arguments.board.rows
-                )),
-            },
-        };
-        dropped.extend(reason.map(|reason| Dropped { image: name, reason }));
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
+    let (views, dropped) = match &arguments.video {
+        Some(source) => {
+            let views = images::from_video(source, arguments.board, arguments.charuco, note)?;
+            (views.into_iter().map(Some).collect(), Vec::new())
+        }
+        None => images::from_files(&arguments.images, arguments.board, arguments.charuco)?,
+    };
+    let views = views.into_iter().flatten().collect();
     let fit = lens::fit(views, arguments.board, dropped)?;
     let keys = tables::lens_keys(&fit);
     let mut summary = summary(&fit);
@@ -91,6 +81,9 @@ fn summary(fit: &LensFit) -> String {
     for d in &fit.dropped {
         let _ = write!(out, "\nleft out: {}: {}", d.image, d.reason);
     }
+    if !fit.missing.is_empty() {
+        let _ = write!(out, "\nwould still help: {}", fit.missing.join("\n                  "));
+    }
     for warning in &fit.warnings {
         let _ = write!(out, "\nwarning: {warning}");
     }
@@ -113,6 +106,7 @@ fn report(fit: &LensFit) -> Value {
         "views": fit.views.len(),
         "used": used,
         "dropped": fit.dropped,
+        "missing_poses": fit.missing,
         "warnings": fit.warnings,
     })
 }

@@ -3,7 +3,12 @@
 //! * [`points`] reads surveyed points and refuses those that cannot determine a pose, by name.
 //! * [`pose`] fits the homography from image pixels to floor metres and says how good it is.
 //! * [`lens`] finds chessboards in images and fits focal length, principal point and distortion.
-//! * [`tables`] writes either as it stands in `store.toml`.
+//! * [`guidance`] says which views are still missing; [`stereo`] checks two cameras against each other.
+//! * [`markers`] finds and draws ArUco markers and ChArUco boards; [`sheets`] lays them out as PDF.
+//! * [`bundle`] adjusts all cameras together; [`rig`] does so from markers and from people walking; [`survey`] reads
+//!   what that needs.
+//! * [`shelf`] calibrates plates from a guided walk with known weights.
+//! * [`tables`] writes all of it as it stands in `store.toml`, with its quality.
 //!
 //! # Limits
 //! A homography places what touches the floor and nothing above it, and knows no lens distortion: wide-angle images
@@ -13,7 +18,15 @@
 //! Nothing is guessed: input that does not determine the answer is an error that names the lines or images concerned
 //! and what to do next. What can be left out (one bad point among many, one blurred view) is left out and named.
 
+pub mod bundle;
+pub mod guidance;
 pub mod lens;
+pub mod markers;
 pub mod points;
 pub mod pose;
+pub mod rig;
+pub mod sheets;
+pub mod shelf;
+pub mod stereo;
+pub mod survey;
 pub mod tables;

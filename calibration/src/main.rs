@@ -3,8 +3,13 @@
 //! Results go to the standard output or to `--out`; what a person should know beside them goes to the standard error,
 //! so that `--json` can be piped. Exit codes: 0 done, 1 the input does not give a calibration, 2 wrong usage.
 
+mod images;
 mod lens_command;
 mod pose_command;
+mod print_command;
+mod rig_command;
+mod shelf_command;
+mod stereo_command;
 
 use std::io::Write;
 use std::path::Path;
@@ -34,6 +39,12 @@ enum Command {
     Pose(pose_command::Arguments),
     /// Fit focal length, principal point and distortion to images of a chessboard
     Lens(lens_command::Arguments),
+    /// Check two cameras that see one board at the same moments against each other
+    Stereo(stereo_command::Arguments),
+    /// Make sheets to print: numbered markers, a chessboard, a ChArUco board (PDF)
+    Print(print_command::Arguments),
+    /// Calibrate the plates of a shelf: wiring, tare, gain, cross-talk, temperature
+    Shelf(shelf_command::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -45,6 +56,9 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Pose(arguments) => pose_command::run(&arguments),
         Command::Lens(arguments) => lens_command::run(&arguments),
+        Command::Stereo(arguments) => stereo_command::run(&arguments),
+        Command::Print(arguments) => print_command::run(&arguments),
+        Command::Shelf(arguments) => shelf_command::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "calibrate", &mut script);

@@ -11,7 +11,7 @@ use linefree_calibration::{points, tables};
 use linefree_domain::ids::CameraId;
 use serde_json::{Value, json};
 
-use crate::{note, parse_size, print, write_file};
+use crate::{note, parse_size, print, rig_command, write_file};
 
 /// More than this share of points outside the image is a mistake.
 const MAX_OUTSIDE_SHARE: f64 = 0.05;
@@ -20,8 +20,26 @@ const MAX_OUTSIDE_SHARE: f64 = 0.05;
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// CSV of surveyed points: x_px,y_px,x_m,y_m and optionally name
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["markers", "walk"])]
+    points: Option<PathBuf>,
+    /// CSV of surveyed marker sheets: id,x_m,y_m,z_m,yaw_deg,side_m (print them with calibrate print)
+    #[arg(long, value_name = "FILE", conflicts_with = "points")]
+    markers: Option<PathBuf>,
+    /// With --markers: an image of a camera, as cam1=cam1.jpg; once for each camera, and all are adjusted together
+    #[arg(long = "image", value_name = "CAMERA=FILE", value_parser = rig_command::parse_named, requires = "markers")]
+    images: Vec<rig_command::Named>,
+    /// With --markers: a camera's lens, as cam1=lens.toml
+    #[arg(long = "lens", value_name = "CAMERA=FILE", value_parser = rig_command::parse_named, requires = "markers")]
+    lenses: Vec<rig_command::Named>,
+    /// Refine the poses of --store from people who walked: people.jsonl of a recording, with boxes
+    #[arg(long, value_name = "FILE", requires = "store", conflicts_with_all = ["points", "markers"])]
+    walk: Option<PathBuf>,
+    /// With --walk: the store.toml whose cameras have lenses and rough poses
     #[arg(long, value_name = "FILE")]
-    points: PathBuf,
+    store: Option<PathBuf>,
+    /// With --walk: a camera whose pose is right already
+    #[arg(long, value_name = "ID")]
+    known: Vec<String>,
     /// Where to write the camera table; standard output without it
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -51,12 +69,24 @@ const EXAMPLES: &str = "Example:
   ...
   $ calibrate pose --points points.csv --camera cam1 --size 1280x720 --out cam1.toml
 
+  $ calibrate pose --markers sheets.csv --image cam1=cam1.jpg --lens cam1=lens1.toml \\
+      --image cam2=cam2.jpg --lens cam2=lens2.toml --out cameras.toml
+  $ calibrate pose --walk people.jsonl --store store.toml --known cam1 --out cameras.toml
+
 Mark 8 points or more where things touch the floor, spread over the whole view and not on one
 line. Judge the result by the errors of points held out; the table goes into store.toml.";
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let path = arguments.points.display();
-    let file = File::open(&arguments.points).with_context(|| format!("{path}: cannot be opened"))?;
+    let (out, as_json) = (arguments.out.as_deref(), arguments.json);
+    if let Some(markers) = &arguments.markers {
+        return rig_command::from_markers(markers, &arguments.images, &arguments.lenses, out, as_json);
+    }
+    if let (Some(walk), Some(store)) = (&arguments.walk, &arguments.store) {
+        return rig_command::from_walk(store, walk, &arguments.known, out, as_json);
+    }
+    let file = arguments.points.as_ref().context("give --points, --markers or --walk")?;
+    let path = file.display();
+    let file = File::open(file).with_context(|| format!("{path}: cannot be opened"))?;
     let surveyed = points::read(file).with_context(|| path.to_string())?;
     let options = PoseOptions { outlier_px: arguments.outlier_px, holdout: arguments.holdout };
     let mut fit = pose::fit(&surveyed, &options).with_context(|| path.to_string())?;

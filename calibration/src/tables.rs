@@ -5,10 +5,12 @@
 
 use std::fmt::Write;
 
+use linefree_domain::geometry::{Lens, Pose};
 use linefree_domain::ids::CameraId;
 
 use crate::lens::LensFit;
 use crate::pose::{FloorErrors, PoseFit};
+use crate::survey::LensFile;
 
 /// The `[[camera]]` table of a fitted pose. Without a size, its line is a comment to fill in.
 #[must_use]
@@ -45,14 +47,51 @@ pub fn pose_table(fit: &PoseFit, camera: &CameraId, size_px: Option<[u32; 2]>, s
         let _ = writeln!(out, "  {}, {}, {},", number(row[0]), number(row[1]), number(row[2]));
     }
     out.push_str("]\n");
+    // The median of points held out, or of those fitted where there are too few to hold out.
+    let error_m = fit.held_out.as_ref().map_or(fit.fitted.median_m, |h| h.median_m);
+    let _ =
+        writeln!(out, "quality = {{ floor_error_m = {}, points = {} }}", number(error_m), fit.fitted.points);
     out
+}
+
+/// The `[[camera]]` table of a lens and a pose: rms of the pose in pixels, and how surely its place (metres) and
+/// rotation (degrees) are known.
+#[must_use]
+pub fn rig_table(id: &str, lens: &LensFile, pose: &Pose, rms_px: f64, [sd_m, sd_deg]: [f64; 2]) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "[[camera]]\nid = {}", quoted(id));
+    let _ = writeln!(out, "size_px = [{}, {}]", lens.size_px[0], lens.size_px[1]);
+    let _ = writeln!(out, "lens = {}", lens_value(&lens.lens));
+    let list = |v: &nalgebra::Vector3<f64>| v.iter().map(|v| number(*v)).collect::<Vec<_>>().join(", ");
+    let (rotation, translation) = (list(&pose.rotation), list(&pose.translation));
+    let _ = writeln!(out, "pose = {{ rotation = [{rotation}], translation = [{translation}] }}");
+    let of_lens = lens.rms_px.map(|rms| format!("lens_rms_px = {}, ", number(rms))).unwrap_or_default();
+    let _ = writeln!(
+        out,
+        "quality = {{ {of_lens}pose_rms_px = {}, position_sd_m = {}, rotation_sd_deg = {} }}\n",
+        number(rms_px),
+        number(sd_m),
+        number(sd_deg)
+    );
+    out
+}
+
+fn lens_value(l: &Lens) -> String {
+    let distortion: Vec<String> = l.distortion.iter().map(|d| number(*d)).collect();
+    format!(
+        "{{ fx = {}, fy = {}, cx = {}, cy = {}, distortion = [{}] }}",
+        number(l.fx_px),
+        number(l.fy_px),
+        number(l.cx_px),
+        number(l.cy_px),
+        distortion.join(", ")
+    )
 }
 
 /// The `size_px` and `lens` keys of a `[[camera]]` table.
 #[must_use]
 pub fn lens_keys(fit: &LensFit) -> String {
     let mut out = String::new();
-    let l = &fit.lens;
     let _ = writeln!(
         out,
         "# Lens from {} views of a chessboard: rms {:.3} px, fx known to {:.1} px. Goes into the camera's table.",
@@ -60,17 +99,13 @@ pub fn lens_keys(fit: &LensFit) -> String {
         fit.rms_px,
         fit.focal_sd_px
     );
+    for wish in &fit.missing {
+        let _ = writeln!(out, "# Would still help: {wish}.");
+    }
     let _ = writeln!(out, "size_px = [{}, {}]", fit.size_px[0], fit.size_px[1]);
-    let distortion: Vec<String> = l.distortion.iter().map(|d| number(*d)).collect();
-    let _ = writeln!(
-        out,
-        "lens = {{ fx = {}, fy = {}, cx = {}, cy = {}, distortion = [{}] }}",
-        number(l.fx_px),
-        number(l.fy_px),
-        number(l.cx_px),
-        number(l.cy_px),
-        distortion.join(", ")
-    );
+    let _ = writeln!(out, "lens = {}", lens_value(&fit.lens));
+    let _ =
+        writeln!(out, "quality = {{ lens_rms_px = {}, views = {} }}", number(fit.rms_px), fit.views.len());
     out
 }
 

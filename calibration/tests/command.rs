@@ -64,7 +64,7 @@ fn pose_writes_a_camera_table_that_places_the_points() {
     let table: toml::Table =
         std::fs::read_to_string(folder.path().join("till.toml")).unwrap().parse().unwrap();
     let camera = table["camera"][0].as_table().unwrap();
-    assert_eq!(camera.keys().collect::<Vec<_>>(), ["homography", "id", "size_px"]);
+    assert_eq!(camera.keys().collect::<Vec<_>>(), ["homography", "id", "quality", "size_px"]);
     assert_eq!(camera["id"].as_str(), Some("till"));
     assert_eq!(camera["size_px"].as_array().unwrap().len(), 2);
     let homography: Vec<f64> =

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::attribution::{Attribution, AttributionConfig, Candidate, Reach, ReachConfig};
+use crate::attribution::{Attribution, AttributionConfig, Candidate, ProductView, Reach, ReachConfig};
 use crate::cart::{CartPolicy, Line, Receipt, lines};
 use crate::floor::{FloorConfig, FloorEvent, FloorTracker, PeopleObservation};
 use crate::ids::{ProductIndex, ShopperId, VisitId};
@@ -45,6 +45,8 @@ pub enum Input {
     },
     /// A gate was passed.
     Gate(GatePassed),
+    /// Product vision looked at a shelf.
+    View(ProductView),
 }
 
 impl Input {
@@ -53,6 +55,7 @@ impl Input {
             Self::People(observation) => observation.time,
             Self::Shelf { event, .. } => event.end(),
             Self::Gate(passed) => passed.time,
+            Self::View(view) => view.time,
         }
     }
 
@@ -61,7 +64,8 @@ impl Input {
         match self {
             Self::Gate(passed) => (0, passed.gate.0),
             Self::People(observation) => (1, observation.camera.0),
-            Self::Shelf { event, .. } => (2, event.changes.first().map_or(0, |c| c.plate.0)),
+            Self::View(_) => (2, 0),
+            Self::Shelf { event, .. } => (3, event.changes.first().map_or(0, |c| c.plate.0)),
         }
     }
 }
@@ -102,6 +106,8 @@ pub struct StoreCounters {
     pub shelf_events: u64,
     /// Gate events.
     pub gates: u64,
+    /// Looks of product vision.
+    pub views: u64,
     /// Inputs that came after their moment had passed; they are still used, at once.
     pub late: u64,
 }
@@ -122,6 +128,8 @@ pub struct Store {
     carts: BTreeMap<VisitId, Vec<Line>>,
     /// Shelf events that wait for it to be settled who was there, oldest first.
     held: VecDeque<(u64, ShelfEvent)>,
+    /// Looks of product vision of late, oldest first.
+    views: VecDeque<ProductView>,
     decisions: Vec<Decision>,
     counters: StoreCounters,
 }
@@ -131,6 +139,8 @@ const TICK_S: f64 = 0.5;
 /// A shelf event waits at most this long for it to be settled who was there, seconds. No longer than a visit's grace:
 /// what somebody took is explained before their receipt is written.
 const PATIENCE_S: f64 = 3.0;
+/// Looks of product vision that are kept for events to come; older ones make room.
+const VIEWS_KEPT: usize = 1024;
 /// A shopper without a visit who holds something with this probability gets one.
 const UNKNOWN_HOLDS: f64 = 0.5;
 
@@ -149,6 +159,7 @@ impl Store {
             now: None,
             carts: BTreeMap::new(),
             held: VecDeque::new(),
+            views: VecDeque::new(),
             decisions: Vec::new(),
             counters: StoreCounters::default(),
         }
@@ -184,6 +195,7 @@ impl Store {
             Input::People(_) => self.counters.people += 1,
             Input::Shelf { .. } => self.counters.shelf_events += 1,
             Input::Gate(_) => self.counters.gates += 1,
+            Input::View(_) => self.counters.views += 1,
         }
         if self.now.is_some_and(|now| input.time() < now) {
             self.counters.late += 1;
@@ -255,6 +267,12 @@ impl Store {
                 }
             }
             Input::Shelf { tag, event } => self.held.push_back((tag, event)),
+            Input::View(view) => {
+                if self.views.len() >= VIEWS_KEPT {
+                    self.views.pop_front();
+                }
+                self.views.push_back(view);
+            }
         }
     }
 
@@ -289,7 +307,8 @@ impl Store {
 
     fn explain(&mut self, tag: u64, event: &ShelfEvent) {
         let reach = Reach::new(&self.layout, &self.floor, self.config.reach);
-        let candidates = self.attribution.handle_event(event, &reach);
+        let views: Vec<&ProductView> = self.views.iter().filter(|v| v.shows(event, &self.layout)).collect();
+        let candidates = self.attribution.handle_event(event, &reach, &views);
         let named = candidates
             .into_iter()
             .map(|c| {

@@ -28,6 +28,9 @@ pub struct VisitConfig {
     pub strangest: f64,
     /// How long an exit that fits several shoppers waits for one of them to be clear, seconds.
     pub doubt_s: f64,
+    /// Those of a party whom no camera ever matched with an entry are waited for this long after the others left,
+    /// seconds.
+    pub missing_s: f64,
     /// Between leaving and the receipt, seconds.
     pub grace_s: f64,
 }
@@ -41,6 +44,7 @@ impl Default for VisitConfig {
             walk_mps: 1.2,
             strangest: 3.5,
             doubt_s: 4.0,
+            missing_s: 20.0,
             grace_s: 3.0,
         }
     }
@@ -104,10 +108,26 @@ pub struct Visit {
     gate: Option<GateIndex>,
     /// The people on the floor who belong to it.
     pub shoppers: BTreeSet<ShopperId>,
+    /// Those of them whom the floor saw leave.
     gone: BTreeSet<ShopperId>,
+    /// Those of them whom an exit was matched to; it is nobody else's.
+    exited: BTreeSet<ShopperId>,
+    /// Exits that named the credential.
+    exits: u32,
+    /// When the latest of those who left did.
+    last_left: Option<StoreTime>,
     leaving: Option<StoreTime>,
-    /// An exit has been matched to it; it is nobody else's.
-    exited: bool,
+}
+
+impl Visit {
+    /// Has everybody left? Those of a party who were never matched with anybody are waited for a while.
+    fn is_over(&self, now: StoreTime, missing_s: f64) -> bool {
+        let Some(last) = self.last_left else { return false };
+        let known_left = self.shoppers.iter().all(|s| self.exited.contains(s) || self.gone.contains(s));
+        let left = self.shoppers.iter().filter(|s| self.exited.contains(s) || self.gone.contains(s)).count();
+        let everybody = left.max(self.exits as usize) >= (self.party as usize).max(self.shoppers.len());
+        everybody || (known_left && now.seconds_since(last) >= missing_s)
+    }
 }
 
 /// Every open visit of the store.
@@ -186,8 +206,10 @@ impl Visits {
             gate,
             shoppers: BTreeSet::new(),
             gone: BTreeSet::new(),
+            exited: BTreeSet::new(),
+            exits: 0,
+            last_left: None,
             leaving: None,
-            exited: false,
         });
         self.open[self.open.len() - 1].clone()
     }
@@ -201,9 +223,10 @@ impl Visits {
     pub fn handle_floor(&mut self, event: &FloorEvent) {
         match event {
             FloorEvent::Doubted { .. } => {}
-            FloorEvent::Left { shopper, gate: Some(_), .. } => {
+            FloorEvent::Left { shopper, time, gate: Some(_), .. } => {
                 if let Some(visit) = self.visit_of_mut(*shopper) {
                     visit.gone.insert(*shopper);
+                    visit.last_left = visit.last_left.max(Some(*time));
                 }
             }
             FloorEvent::Merged { kept, gone, .. } => {
@@ -211,6 +234,7 @@ impl Visits {
                 for open in &mut self.open {
                     open.shoppers.remove(gone);
                     open.gone.remove(gone);
+                    open.exited.remove(gone);
                 }
                 if let (Some(id), false) = (visit, self.by_shopper.contains_key(kept))
                     && let Some(at) = self.open.iter().position(|v| v.id == id)
@@ -232,9 +256,11 @@ impl Visits {
         self.match_entries(now, layout, floor);
         self.match_exits(now, layout, floor);
         for visit in &mut self.open {
-            // Everyone gone through gates: the exit event may be missing or nameless.
-            if visit.leaving.is_none() && !visit.shoppers.is_empty() && visit.shoppers == visit.gone {
-                visit.leaving = Some(now);
+            // By exits, or gone through gates: the exit event may be missing or nameless.
+            if visit.leaving.is_none() && visit.is_over(now, self.config.missing_s) {
+                // Whoever was seen leaving by the floor alone may still be on the threshold.
+                let by_exits = visit.gone.is_subset(&visit.exited);
+                visit.leaving = visit.last_left.filter(|_| by_exits).or(Some(now));
             }
         }
     }
@@ -262,13 +288,13 @@ impl Visits {
     /// young to be matched competes too, so that nobody takes its shopper.
     fn match_entries(&mut self, now: StoreTime, layout: &StoreLayout, floor: &FloorTracker) {
         let config = self.config;
-        let places: Vec<(usize, GateIndex)> = self
+        let places: Vec<(usize, GateIndex, usize)> = self
             .open
             .iter()
             .enumerate()
             .filter(|(_, v)| now.seconds_since(v.entered) <= config.match_until_s)
-            .filter_map(|(i, v)| Some((i, v.gate?, (v.party as usize).saturating_sub(v.shoppers.len()))))
-            .flat_map(|(i, gate, free)| std::iter::repeat_n((i, gate), free))
+            .filter_map(|(i, v)| Some((i, v.gate?, v.shoppers.len()..v.party as usize)))
+            .flat_map(|(i, gate, free)| free.map(move |place| (i, gate, place)))
             .collect();
         let strangers: Vec<&Shopper> =
             floor.shoppers().filter(|s| !self.by_shopper.contains_key(&s.id)).collect();
@@ -277,10 +303,13 @@ impl Visits {
         }
         let mut assignment = Assignment::default();
         assignment.reset(places.len(), strangers.len());
-        for (row, (visit, gate)) in places.iter().enumerate() {
+        for (row, (visit, gate, place)) in places.iter().enumerate() {
             let segment = layout.gates[gate.0].segment;
+            let entered = self.open[*visit].entered;
             for (column, shopper) in strangers.iter().enumerate() {
-                let strangeness = config.strangeness(&segment, self.open[*visit].entered, shopper, floor);
+                // The gate tells of a party once; those after the first come through when they come.
+                let passed = if *place == 0 { entered } else { entered.max(shopper.born) };
+                let strangeness = config.strangeness(&segment, passed, shopper, floor);
                 if strangeness < config.strangest {
                     assignment.set(row, column, strangeness);
                 }
@@ -307,22 +336,30 @@ impl Visits {
         let due: Vec<GatePassed> = self.exits.extract_if(.., ready).collect();
         for passed in due {
             let found = match &passed.credential {
-                Some(credential) => self.open.iter().position(|v| v.credential.as_ref() == Some(credential)),
+                Some(credential) => {
+                    let at = self.open.iter().position(|v| v.credential.as_ref() == Some(credential));
+                    at.map(|i| (i, None))
+                }
                 None => match self.who_left(&passed, layout, floor) {
-                    Departure::Clear(visit) => Some(visit),
+                    Departure::Clear(visit, shopper) => Some((visit, Some(shopper))),
                     // Somebody else stands at the gate too: in a moment one of them will still be there.
-                    Departure::Doubtful(_) if now.seconds_since(passed.time) < config.doubt_s => {
+                    Departure::Doubtful(..) if now.seconds_since(passed.time) < config.doubt_s => {
                         self.exits.push(passed);
                         continue;
                     }
-                    Departure::Doubtful(visit) => Some(visit),
+                    Departure::Doubtful(visit, shopper) => Some((visit, Some(shopper))),
                     Departure::Nobody => None,
                 },
             };
-            if let Some(i) = found {
+            if let Some((i, shopper)) = found {
                 let visit = &mut self.open[i];
-                visit.leaving.get_or_insert(passed.time);
-                visit.exited = true;
+                visit.last_left = visit.last_left.max(Some(passed.time));
+                match shopper {
+                    Some(shopper) => {
+                        visit.exited.insert(shopper);
+                    }
+                    None => visit.exits += 1,
+                }
             }
         }
     }
@@ -330,9 +367,9 @@ impl Visits {
     /// Whose shopper passed out of this gate at that moment: near it then, and not seen in the store afterwards.
     fn who_left(&self, passed: &GatePassed, layout: &StoreLayout, floor: &FloorTracker) -> Departure {
         let segment = layout.gates[passed.gate.0].segment;
-        let mut found: Vec<(f64, usize)> = Vec::new();
-        for (i, visit) in self.open.iter().enumerate().filter(|(_, v)| !v.exited) {
-            for shopper in &visit.shoppers {
+        let mut found: Vec<(f64, usize, ShopperId)> = Vec::new();
+        for (i, visit) in self.open.iter().enumerate() {
+            for shopper in visit.shoppers.difference(&visit.exited) {
                 let Some(position) = floor.position(*shopper, passed.time) else { continue };
                 let distance_m = segment.distance_m(position.at);
                 if distance_m > self.config.gate_reach_m {
@@ -340,27 +377,27 @@ impl Visits {
                 }
                 let seen = floor.shopper(*shopper).map(|s| s.last_seen.seconds_since(passed.time));
                 let stayed_s = seen.unwrap_or(0.0).clamp(0.0, STAYED_MAX_S);
-                found.push((distance_m / AT_GATE_SD_M + STAYED_WEIGHT * stayed_s, i));
+                found.push((distance_m / AT_GATE_SD_M + STAYED_WEIGHT * stayed_s, i, *shopper));
             }
         }
-        found.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        found.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
         match found[..] {
             [] => Departure::Nobody,
-            [(best, visit), ref others @ ..]
+            [(best, visit, shopper), ref others @ ..]
                 if best <= CLEAR_COST && others.first().is_none_or(|o| o.0 > best + CLEAR_MARGIN) =>
             {
-                Departure::Clear(visit)
+                Departure::Clear(visit, shopper)
             }
-            [(_, visit), ..] => Departure::Doubtful(visit),
+            [(_, visit, shopper), ..] => Departure::Doubtful(visit, shopper),
         }
     }
 }
 
-/// Who an exit without a name belongs to: a visit, by its position among the open ones.
+/// Who an exit without a name belongs to: a visit, by its position among the open ones, and one of its shoppers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Departure {
-    Clear(usize),
-    Doubtful(usize),
+    Clear(usize, ShopperId),
+    Doubtful(usize, ShopperId),
     Nobody,
 }
 

@@ -25,12 +25,12 @@ fn ids(tracks: &[Track]) -> Vec<u32> {
 }
 
 #[test]
-fn a_walker_is_confirmed_by_the_third_sighting_and_followed() {
+fn a_walker_is_confirmed_by_the_fourth_sighting_and_followed() {
     let mut tracker = Tracker::new(TrackerConfig::default());
     for frame in 0..50 {
         let x = 20.0 + 8.0 * f64::from(frame);
         let tracks = tracker.handle_frame(at(frame), &[standing(x, 0.9)]);
-        assert_eq!(tracks.len(), usize::from(frame >= 2));
+        assert_eq!(tracks.len(), usize::from(frame >= 3));
         if let [t] = tracks {
             assert!((t.bbox.x - x).abs() < 8.0 && (t.seen.x - x).abs() < 1e-9 && t.id.0 == 1, "{t:?}");
         }
@@ -106,6 +106,39 @@ fn the_delayed_tracker_tells_the_first_frames_and_fills_short_gaps() {
         assert_eq!(*time, at(frame as u32));
         assert_eq!(ids(tracks), [1], "frame {frame}");
         assert!((tracks[0].bbox.x - 20.0 - 8.0 * frame as f64).abs() < 12.0, "frame {frame}: {tracks:?}");
+    }
+}
+
+#[test]
+fn carrying_moves_everybody_as_they_were_seen_to_move_and_begins_nobody() {
+    let mut tracker = Tracker::new(TrackerConfig::default());
+    let mut x = 20.0;
+    for frame in 0..40 {
+        if frame < 8 || frame % 4 == 0 {
+            tracker.handle_frame(at(frame), &[standing(x, 0.9)]);
+        } else {
+            // Every other time the movement could not be seen, and they go on as they went.
+            let tracks = tracker.carry(at(frame), |_, _| (frame % 2 == 0).then_some((8.0, 0.0)));
+            assert_eq!(ids(tracks), [1], "frame {frame}");
+            assert!((tracks[0].seen.x - x).abs() < 5.0, "frame {frame}: {tracks:?}, true {x}");
+        }
+        x += 8.0;
+    }
+    assert_eq!(tracker.counters().tracks_begun, 1);
+    let before = tracker.counters().frames_out_of_order;
+    assert!(tracker.carry(at(39), |_, _| None).is_empty());
+    assert_eq!(tracker.counters().frames_out_of_order, before + 1);
+}
+
+#[test]
+fn what_a_score_means_is_learned_from_the_detector() {
+    // A detector that never says more than 0.6 is followed as one that always says 0.98.
+    for sure in [0.6, 0.98] {
+        let mut tracker = Tracker::new(TrackerConfig::default());
+        for frame in 0..10 {
+            tracker.handle_frame(at(frame), &[standing(200.0, sure), standing(500.0, 0.4 * sure)]);
+        }
+        assert_eq!(ids(tracker.tracks()), [1], "sure is {sure}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,8 +11,11 @@ use linefree_models::DEFAULT_PERSON_MODEL;
 use linefree_recording::DetectorConfig;
 use tracing_subscriber::EnvFilter;
 
+use crate::credential::CredentialCommand;
+use crate::model_commands::{self, ModelsCommand};
+use crate::products::{self, EnrolArgs, RecogniseArgs};
 use crate::roles::{self, RoleOptions};
-use crate::{config_check, mot, paths, replay};
+use crate::{config_check, credential, follow, mot, paths, pictures, provision, replay};
 
 /// The device program of Linefree: what stands at the cameras, the shelves and the gates of a store.
 ///
@@ -47,14 +50,45 @@ enum Command {
     All(RoleOptions),
     /// Turn a recording into receipts, as fast as this machine goes.
     Replay(ReplayArgs),
-    /// Find people in a video and write MOT text.
+    /// Find people in a video and write MOT text, or in images and print JSON.
     Detect(DetectArgs),
+    /// Add a product to a gallery from a few pictures, at once.
+    Enrol(EnrolArgs),
+    /// Say which enrolled product a picture shows.
+    Recognise(RecogniseArgs),
+    /// Look after the models of this device.
+    Models {
+        #[command(subcommand)]
+        command: ModelsCommand,
+    },
     /// Track MOT detections and write MOT tracks.
+    #[command(
+        after_help = "Example:\n  edge-agent track --detections det.txt --fps 25 --size 768x576 \\\n      \
+        --out tracks.txt --timing timing.json"
+    )]
     Track(TrackArgs),
+    /// Follow people through a video as a camera role does; write MOT tracks and what it cost.
+    #[command(after_help = "Examples:\n  edge-agent follow clip.avi --out tracks.txt --report cost.json\n  \
+        edge-agent follow clip.avi --every-frame --out tracks.txt\n  \
+        edge-agent follow clip.avi --minutes 60 --report soak.json    again and again, watching memory")]
+    Follow(follow::FollowArgs),
     /// Look at configuration.
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Make this device's key and its request for a certificate; again, to renew.
+    Provision(provision::ProvisionArgs),
+    /// Make keys and codes for gates.
+    Credential {
+        #[command(subcommand)]
+        command: CredentialCommand,
+    },
+    /// Write manual pages and shell completions into a folder, for packages.
+    #[command(hide = true)]
+    Packaging {
+        /// The folder.
+        folder: PathBuf,
     },
     /// Print shell completions.
     Completions {
@@ -92,14 +126,18 @@ struct ReplayArgs {
 
 #[derive(Debug, Args)]
 struct DetectArgs {
-    /// A video file or a folder of images.
-    video: PathBuf,
+    /// A video file or a folder of images; with --json, image files.
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// Take image files and print a line of JSON for each: {"image", "boxes": [{"x", "y", "w", "h", "score"}, ...]}.
+    #[arg(long, conflicts_with = "out")]
+    json: bool,
     /// A model of models/manifest.toml.
     #[arg(long, default_value = DEFAULT_PERSON_MODEL)]
     model: String,
     /// Where to write the detections (MOT text).
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "json")]
+    out: Option<PathBuf>,
     /// Least score that is written.
     #[arg(long, value_name = "0..1")]
     score_min: Option<f64>,
@@ -130,7 +168,7 @@ struct TrackArgs {
     timing: Option<PathBuf>,
 }
 
-fn size(text: &str) -> Result<[u32; 2], String> {
+pub(crate) fn size(text: &str) -> Result<[u32; 2], String> {
     let sides = text.split_once('x').and_then(|(w, h)| Some([w.parse().ok()?, h.parse().ok()?]));
     sides.filter(|[w, h]| *w > 0 && *h > 0).ok_or_else(|| format!("{text:?} is not a size such as 768x576"))
 }
@@ -153,16 +191,35 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::All(options) => roles::run(&options, &roles::Role::ALL),
         Command::Replay(args) => run_replay(&args),
         Command::Detect(args) => run_detect(&args),
+        Command::Enrol(args) => print(&products::enrol(&args)?),
+        Command::Recognise(args) => products::recognise(&args, print),
+        Command::Models { command } => print(&model_commands::run(&command)?),
         Command::Track(args) => run_track(&args),
+        Command::Follow(args) => print(&follow::run(&args)?),
         Command::Config { command: ConfigCommand::Check { store_toml } } => {
             print(&config_check::check(&store_toml)?)
         }
+        Command::Provision(args) => print(&provision::run(&args)?),
+        Command::Credential { command } => print(&credential::run(&command)?),
+        Command::Packaging { folder } => packaging(&folder),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "edge-agent", &mut text);
             print(&String::from_utf8_lossy(&text))
         }
     }
+}
+
+/// Manual pages in `man/`, completions beside it.
+fn packaging(folder: &Path) -> anyhow::Result<()> {
+    let man = folder.join("man");
+    std::fs::create_dir_all(&man).with_context(|| format!("make {}", man.display()))?;
+    clap_mangen::generate_to(Cli::command().name("edge-agent"), &man).context("write manual pages")?;
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        clap_complete::generate_to(shell, &mut Cli::command(), "edge-agent", folder)
+            .context("write completions")?;
+    }
+    Ok(())
 }
 
 fn print(text: &str) -> anyhow::Result<()> {
@@ -200,17 +257,27 @@ fn run_replay(args: &ReplayArgs) -> anyhow::Result<()> {
 }
 
 fn run_detect(args: &DetectArgs) -> anyhow::Result<()> {
-    let wanted =
-        DetectorConfig { model: args.model.clone(), input_px: args.input, score_min: args.score_min };
+    let wanted = DetectorConfig {
+        input_px: args.input,
+        score_min: args.score_min,
+        ..DetectorConfig::model(&args.model)
+    };
+    let (video, out) = match (args.inputs.as_slice(), &args.out) {
+        (images, None) => return pictures::detect(images, &wanted, args.threads, print),
+        ([video], Some(out)) => (video, out),
+        (several, Some(_)) => {
+            bail!("{} inputs; one video or folder goes into one MOT file, or use --json", several.len())
+        }
+    };
     let style = ProgressStyle::with_template("{bar:40} frame {pos}/{len}, {per_sec}, {eta} to go")?;
     let bar = ProgressBar::new(0).with_style(style);
-    let (text, frames) = mot::detect(&args.video, &wanted, args.threads, |frame, of| {
+    let (text, frames) = mot::detect(video, &wanted, args.threads, |frame, of| {
         bar.set_length(of.unwrap_or(frame));
         bar.set_position(frame);
     })?;
     bar.finish_and_clear();
-    write(&args.out, &text)?;
-    print(&format!("{} detections in {frames} frames -> {}\n", text.lines().count(), args.out.display()))
+    write(out, &text)?;
+    print(&format!("{} detections in {frames} frames -> {}\n", text.lines().count(), out.display()))
 }
 
 fn run_track(args: &TrackArgs) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use linefree_domain::geometry::View;
 use linefree_domain::layout::GateKind;
-use linefree_recording::StoreFile;
+use linefree_recording::{SourceDevice, StoreFile};
 
 /// Reads a store.toml and says what it describes.
 ///
@@ -47,9 +47,34 @@ pub fn check(path: &Path) -> anyhow::Result<String> {
         let shown = unplaced.iter().take(5).copied().collect::<Vec<_>>().join(", ");
         say(format!("  note       {} products have no facing: {shown} ...", unplaced.len()));
     }
+    if !file.live.sources.is_empty() {
+        say(live(&file));
+    }
     for warning in &file.warnings {
         say(format!("  warning    {warning}"));
     }
     say("no mistakes".into());
     Ok(text)
+}
+
+/// What of the store has a live sensor.
+fn live(file: &StoreFile) -> String {
+    let (mut cameras, mut scales, mut plates, mut gates) = (0, 0, 0, 0);
+    for source in &file.live.sources {
+        match &source.device {
+            SourceDevice::Camera(_) => cameras += 1,
+            SourceDevice::Gate(_) => gates += 1,
+            SourceDevice::Plates(scale) => {
+                scales += 1;
+                plates += scale.plates.len();
+            }
+        }
+    }
+    let layout = &file.layout;
+    format!(
+        "  live       {cameras} of {} cameras, {plates} of {} plates on {scales} scales, {gates} of {} gates",
+        layout.cameras.len(),
+        layout.plates.len(),
+        layout.gates.len()
+    )
 }

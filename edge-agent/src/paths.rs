@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use linefree_models::{Home, Registry, Runtime};
+use linefree_models::{Home, Registry, Runtime, release};
 
 /// What set-up has put on this machine.
 #[must_use]
@@ -16,11 +16,15 @@ pub fn home() -> Home {
     if chosen || home.path().is_dir() { home } else { Home::at(Path::new("/var/lib/linefree")) }
 }
 
-/// The model registry of this program, with its models in the home folder.
+/// The active release of models where there is one (`edge-agent models activate`), else the model registry of this
+/// program with its models in the home folder.
 ///
 /// # Errors
-/// When the built-in manifest is wrong.
+/// When the manifest is wrong.
 pub fn registry() -> anyhow::Result<Registry> {
+    if let Some(active) = release::active(home().path()) {
+        return Ok(Registry::open(&active.join("manifest.toml"), &active)?);
+    }
     Ok(Registry::built_in(&home().models_dir())?)
 }
 
@@ -39,6 +43,22 @@ pub fn runtime() -> anyhow::Result<Runtime> {
 /// When it cannot be read.
 pub fn read_text(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
+}
+
+/// Writes a file that only its owner may read, and that was not there before.
+///
+/// # Errors
+/// When it cannot be written, or is there already.
+pub fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("write {}", path.display()))?;
+    file.write_all(text.as_bytes()).with_context(|| format!("write {}", path.display()))
 }
 
 /// Writes a file whole or not at all: to a neighbour first, then renamed.

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
+use linefree_domain::attribution::ProductView;
 use linefree_domain::cart::{CartPolicy, Receipt};
 use linefree_domain::floor::{PeopleObservation, person_from_box};
 use linefree_domain::ids::CameraIndex;
@@ -21,13 +22,13 @@ use linefree_domain::tracking::{Detection, Tracker, TrackerConfig};
 use linefree_domain::visit::GatePassed;
 use linefree_hardware::camera::{CameraSource, open};
 use linefree_recording::{
-    CameraFile, GateEvent, GateLine, PeopleLine, ReceiptLine, Receipts, RecordedPerson, Recording,
+    CameraFile, GateEvent, GateLine, PeopleLine, ReceiptLine, Receipts, RecordedPerson, Recording, ViewLine,
 };
 
 use crate::paths;
 use crate::report::{LineScore, ReplayReport, Stages};
 use crate::trace::Trace;
-use crate::vision::{Vision, person_detector, threshold};
+use crate::vision::{Vision, sight};
 
 /// How late a line of people.jsonl may be, seconds: cameras interleave there and have their own clocks.
 const PEOPLE_LATE_S: f64 = 3.0;
@@ -209,6 +210,9 @@ impl Merge<'_> {
         for gate in recording.gates()? {
             self.store.handle(Input::Gate(gate_of(&gate)));
         }
+        for ViewLine { time, place, likelihood } in recording.views()? {
+            self.store.handle(Input::View(ProductView { time, place, likelihood }));
+        }
         loop {
             let feed =
                 feeds.iter().enumerate().filter_map(|(i, f)| f.next.as_ref().map(|o| (o.time, i))).min();
@@ -287,6 +291,7 @@ impl Merge<'_> {
             ("people_observations", store.people),
             ("shelf_events", store.shelf_events),
             ("gate_events", store.gates),
+            ("product_views", store.views),
             ("late_inputs", store.late),
             ("weights", shelves.weights),
             ("bad_weights", shelves.bad_weights),
@@ -306,10 +311,9 @@ fn vision_of(
     let camera = open(&CameraSource::File(path), UNKNOWN_RATE_HZ).with_context(|| {
         format!("open the video of camera {}", recording.store.layout.cameras[file.camera.0].id)
     })?;
-    let frame_px = camera.info().size_px.unwrap_or(recording.store.layout.cameras[file.camera.0].size_px);
-    let detector = person_detector(runtime, registry, &recording.store.live.detector, frame_px, 1)?;
-    let threshold = threshold(registry, &recording.store.live.detector)?;
-    Ok(Vision::new(camera, file.camera, detector, threshold))
+    let size_px = recording.store.layout.cameras[file.camera.0].size_px;
+    let sight = sight(camera, size_px, runtime, registry, &recording.store.live.detector)?;
+    Ok(Vision::new(sight, file.camera))
 }
 
 /// A gate line as the core takes it.

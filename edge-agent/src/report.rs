@@ -11,6 +11,8 @@ use serde::Serialize;
 pub enum Stage {
     /// Reading and decoding a frame.
     Decode,
+    /// Seeing whether anything has changed.
+    Glance,
     /// Letterbox and normalisation.
     Preprocess,
     /// The model.
@@ -21,8 +23,9 @@ pub enum Stage {
     Track,
 }
 
-const STAGES: [(Stage, &str); 5] = [
+const STAGES: [(Stage, &str); 6] = [
     (Stage::Decode, "decode"),
+    (Stage::Glance, "glance"),
     (Stage::Preprocess, "preprocess"),
     (Stage::Run, "run"),
     (Stage::Postprocess, "postprocess"),

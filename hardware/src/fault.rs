@@ -38,6 +38,16 @@ pub enum FaultKind {
     TooManySamples,
     /// Samples went back in time.
     OutOfOrder,
+    /// A scale, or a plate's converter, does not answer.
+    ScaleLost,
+    /// A plate's amplifier is beyond its range.
+    Saturated,
+    /// A scale sends what is not of its protocol.
+    MalformedLine,
+    /// A gate's lock, or its code reader, does not answer.
+    GateLost,
+    /// A fire alarm: the gate stands open.
+    FireAlarm,
 }
 
 impl FaultKind {
@@ -55,6 +65,11 @@ impl FaultKind {
             Self::NoSamples => "no_samples",
             Self::TooManySamples => "too_many_samples",
             Self::OutOfOrder => "out_of_order",
+            Self::ScaleLost => "scale_lost",
+            Self::Saturated => "saturated",
+            Self::MalformedLine => "malformed_line",
+            Self::GateLost => "gate_lost",
+            Self::FireAlarm => "fire_alarm",
         }
     }
 }

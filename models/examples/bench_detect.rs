@@ -64,7 +64,7 @@ fn main() -> Result<()> {
         Some((width_px, height_px)) => InputSize::Exact { width_px, height_px },
         None => InputSize::ShapedAs { frame_width_px: width, frame_height_px: height },
     };
-    let options = DetectorOptions { threads: arguments.threads, input, score_min: None };
+    let options = DetectorOptions { threads: arguments.threads, input, ..DetectorOptions::default() };
     let mut detector = registry.person_detector(&runtime, &arguments.model, &options)?;
 
     let mut stages: [Vec<Duration>; 5] = Default::default();

@@ -61,6 +61,7 @@ fn main() -> Result<()> {
                 &arguments.model,
                 &DetectorOptions {
                     threads: arguments.threads,
+                    provider: linefree_models::Provider::Cpu,
                     score_min: arguments.score_min,
                     input: match arguments.input {
                         None => InputSize::ModelDefault,

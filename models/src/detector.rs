@@ -17,8 +17,8 @@ use crate::error::{ModelError, Result};
 use crate::frame::FrameView;
 use crate::heads::{self, Candidate, Head, InputPx};
 use crate::letterbox::Letterbox;
-use crate::manifest::{Dim, InputSpec, Layout, ModelEntry};
-use crate::runtime::Runtime;
+use crate::manifest::{Dim, InputSpec, Layout, ModelEntry, Task};
+use crate::runtime::{Provider, Runtime};
 use crate::signature::{self, TensorInfo};
 use crate::suppression::suppress;
 
@@ -37,12 +37,14 @@ pub struct DetectorOptions {
     pub input: InputSize,
     /// Score below which detections are dropped; `None`: the model's own.
     pub score_min: Option<f32>,
+    /// What runs it.
+    pub provider: Provider,
 }
 
 impl Default for DetectorOptions {
-    /// One thread, the model's own size and threshold.
+    /// One thread of the processor, the model's own size and threshold.
     fn default() -> Self {
-        Self { threads: 1, input: InputSize::ModelDefault, score_min: None }
+        Self { threads: 1, input: InputSize::ModelDefault, score_min: None, provider: Provider::Cpu }
     }
 }
 
@@ -70,7 +72,7 @@ pub enum InputSize {
 
 impl InputSize {
     /// Width and height for this model.
-    fn resolve(self, model: &ModelEntry) -> Result<[u32; 2]> {
+    pub(crate) fn resolve(self, model: &ModelEntry) -> Result<[u32; 2]> {
         let spec = &model.input;
         let [width_px, height_px] = match self {
             Self::ModelDefault => spec.default_px,
@@ -164,24 +166,22 @@ impl PersonDetector {
         options: &DetectorOptions,
     ) -> Result<Self> {
         let name = &model.name;
-        let refused = |operation| {
-            move |e: ort::Error| ModelError::Session { name: name.clone(), operation, reason: e.to_string() }
-        };
+        if model.task != Task::Person {
+            return Err(ModelError::WrongTask {
+                name: name.clone(),
+                found: model.task.to_string(),
+                asked: Task::Person.to_string(),
+            });
+        }
         let sides = options.input.resolve(model)?;
         let [width_px, height_px] = sides;
-        let session = session(runtime, model, bytes, sides, options.threads.clamp(1, MAX_THREADS))
-            .map_err(refused("make a session"))?;
+        let session = session(runtime, model, bytes, sides, options.threads, options.provider)?;
         let describe = |outlets: &[Outlet]| outlets.iter().map(tensor_info).collect::<Vec<_>>();
         signature::check(model, &describe(session.inputs()), &describe(session.outputs()))?;
         let output_names = model.outputs.iter().map(|o| o.name.clone()).collect();
 
         let (w, h) = (width_px as usize, height_px as usize);
-        let shape = match model.input.layout {
-            Layout::Nchw => [1, 3, h, w],
-            Layout::Nhwc => [1, h, w, 3],
-        };
-        let input = Tensor::from_array((shape, vec![0.0_f32; 3 * w * h]))
-            .map_err(refused("make the input tensor"))?;
+        let input = input_tensor(model, sides)?;
         Ok(Self {
             name: name.clone(),
             head: model.head,
@@ -276,14 +276,46 @@ impl PersonDetector {
     }
 }
 
-/// A session of the model's bytes, at this input size.
-fn session(
+/// A tensor of zeros as the model takes it, at this input size: filled anew for every run.
+pub(crate) fn input_tensor(model: &ModelEntry, [width_px, height_px]: [u32; 2]) -> Result<Tensor<f32>> {
+    let (w, h) = (width_px as usize, height_px as usize);
+    let shape = match model.input.layout {
+        Layout::Nchw => [1, 3, h, w],
+        Layout::Nhwc => [1, h, w, 3],
+    };
+    Tensor::from_array((shape, vec![0.0_f32; 3 * w * h])).map_err(|e| ModelError::Session {
+        name: model.name.clone(),
+        operation: "make the input tensor",
+        reason: e.to_string(),
+    })
+}
+
+/// A session of the model's bytes, at this input size; threads beyond what is sensible are not asked for.
+pub(crate) fn session(
     runtime: &Runtime,
     model: &ModelEntry,
     bytes: &[u8],
     [width_px, height_px]: [u32; 2],
     threads: usize,
-) -> ort::Result<Session> {
+    provider: Provider,
+) -> Result<Session> {
+    let refused = |e: ort::Error| ModelError::Session {
+        name: model.name.clone(),
+        operation: "make a session",
+        reason: e.to_string(),
+    };
+    let mut builder = provider.register(
+        prepared(runtime, model, [width_px, height_px], threads.clamp(1, MAX_THREADS)).map_err(refused)?,
+    )?;
+    builder.commit_from_memory(bytes).map_err(refused)
+}
+
+fn prepared(
+    runtime: &Runtime,
+    model: &ModelEntry,
+    [width_px, height_px]: [u32; 2],
+    threads: usize,
+) -> ort::Result<SessionBuilder> {
     let mut builder: SessionBuilder = Session::builder(runtime.environment())?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(threads)?
@@ -297,10 +329,10 @@ fn session(
             }
         }
     }
-    builder.commit_from_memory(bytes)
+    Ok(builder)
 }
 
-fn tensor_info(outlet: &Outlet) -> TensorInfo {
+pub(crate) fn tensor_info(outlet: &Outlet) -> TensorInfo {
     let (element, dims) = match outlet.dtype() {
         ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => ("f32".to_owned(), shape.to_vec()),
         ValueType::Tensor { ty, shape, .. } => (ty.to_string(), shape.to_vec()),
@@ -335,6 +367,8 @@ impl Decoding<'_> {
                 let boxes = [values(3)?, values(4)?, values(5)?];
                 heads::decode_nanodet(self.input, classes, boxes, self.score_min, out)
             }
+            // Refused when the detector is made.
+            Head::Embedding => return Err("an embedding has no boxes".into()),
         }
         .map_err(|wrong| {
             format!(

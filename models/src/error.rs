@@ -149,6 +149,66 @@ pub enum ModelError {
         /// What it does not fit.
         what: String,
     },
+    /// A crop that shows nothing.
+    #[error(
+        "the crop {bbox} of a frame of {width_px} x {height_px} px shows less than 8 x 8 px; \
+         ask for a box inside the frame"
+    )]
+    Crop {
+        /// The box asked for.
+        bbox: String,
+        /// Width of the frame.
+        width_px: u32,
+        /// Height of the frame.
+        height_px: u32,
+    },
+    /// A model asked to do what another kind of model does.
+    #[error(
+        "model {name} is for {found}, not for {asked}; `edge-agent models list` shows which model does what"
+    )]
+    WrongTask {
+        /// The model.
+        name: String,
+        /// What it is for.
+        found: String,
+        /// What was asked of it.
+        asked: String,
+    },
+    /// An execution provider that this machine or this ONNX Runtime cannot use.
+    #[error("execution provider {provider}: {why}")]
+    Provider {
+        /// Its name.
+        provider: String,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// The model runs and gives something else than it did where it was made.
+    #[error(
+        "model {name}: its golden test failed: {what}; it is not activated: install it again, \
+         or use another execution provider"
+    )]
+    Golden {
+        /// The model.
+        name: String,
+        /// What differs.
+        what: String,
+    },
+    /// A gallery of products that cannot be used.
+    #[error("gallery {path}: {what}", path = path.display())]
+    Gallery {
+        /// The gallery's file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        what: String,
+    },
+    /// A signature that does not fit.
+    #[error("{path}: {what}", path = path.display())]
+    Signature {
+        /// The signed file or its key.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        what: String,
+    },
     /// ONNX Runtime refused an operation.
     #[error("model {name}: {operation}: {reason}")]
     Session {

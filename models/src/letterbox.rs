@@ -63,6 +63,8 @@ pub struct Letterbox {
     gain: [f32; 3],
     offset: [f32; 3],
     pad: f32,
+    /// Fill the whole input, whatever that does to the shape.
+    stretch: bool,
     frame_px: (u32, u32),
     scale: f32,
     across: Axis,
@@ -82,6 +84,7 @@ impl Letterbox {
             gain: spec.std.map(|s| 1.0 / s),
             offset: std::array::from_fn(|c| -spec.mean[c] / spec.std[c]),
             pad: f32::from(spec.pad),
+            stretch: false,
             frame_px: (0, 0),
             scale: 1.0,
             across: Axis::default(),
@@ -90,7 +93,13 @@ impl Letterbox {
         }
     }
 
-    /// Input pixels per frame pixel, of the last frame.
+    /// The same, without padding: each axis has its own factor. For crops whose shape says little.
+    #[must_use]
+    pub fn stretched(spec: &InputSpec, input_width: u32, input_height: u32) -> Self {
+        Self { stretch: true, ..Self::new(spec, input_width, input_height) }
+    }
+
+    /// Input pixels per frame pixel, of the last frame; when stretched, of the axis that was reduced more.
     #[must_use]
     pub fn scale(&self) -> f32 {
         self.scale
@@ -181,8 +190,13 @@ impl Letterbox {
         let scale = across.min(down);
         self.scale = scale as f32;
         let side = |px: u32, limit: usize| ((f64::from(px) * scale).round() as usize).clamp(1, limit);
-        self.across.fill(width_px as usize, side(width_px, self.input_width));
-        self.down.fill(height_px as usize, side(height_px, self.input_height));
+        let [columns, rows] = if self.stretch {
+            [self.input_width, self.input_height]
+        } else {
+            [side(width_px, self.input_width), side(height_px, self.input_height)]
+        };
+        self.across.fill(width_px as usize, columns);
+        self.down.fill(height_px as usize, rows);
         self.blended.clear();
         self.blended.resize(width_px as usize * 3, 0.0);
         let padding: [f32; 3] = std::array::from_fn(|c| self.pad * self.gain[c] + self.offset[c]);

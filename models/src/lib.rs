@@ -1,4 +1,4 @@
-//! The model registry, and the only user of ONNX Runtime.
+//! The model registry, the recognition of products, and the only user of ONNX Runtime.
 //!
 //! [`Registry`] reads `manifest.toml` (what each model is, byte for byte, and how it is fed) and turns an installed
 //! model into a [`PersonDetector`]; [`Runtime`] is the ONNX Runtime library, loaded from a file. `cargo xtask setup`
@@ -21,29 +21,41 @@
 //! # }
 //! ```
 //!
+//! [`ProductEmbedder`] turns a crop into an [`Embedding`], [`Gallery`] keeps those of the products that a shop has
+//! enrolled, and [`Recogniser`] says which of them a crop shows, or none. [`golden`] proves that a model gives on this
+//! device what it gave where it was made, and [`release`] activates signed sets of models that do, and rolls back.
+//!
 //! Failure rules: a model whose bytes, inputs or outputs are not those of the manifest is never run; every error
 //! names what was expected, what was found, and the remedy ([`ModelError`]). Nothing here keeps a frame: the input
 //! tensor is overwritten by the next one.
 
 mod appearance;
 mod detector;
+mod embedder;
 mod error;
 mod frame;
+mod gallery;
+pub mod golden;
 mod heads;
 mod home;
 mod letterbox;
 mod manifest;
+mod recogniser;
 mod registry;
+pub mod release;
 mod runtime;
 mod signature;
 mod suppression;
 
 pub use appearance::appearance_of;
 pub use detector::{DetectorOptions, InputSize, PersonDetector, StageTimings};
+pub use embedder::{Embedding, ProductEmbedder};
 pub use error::{ModelError, Result};
-pub use frame::{FrameView, MAX_SIDE_PX};
+pub use frame::{FrameView, MAX_SIDE_PX, MIN_CROP_PX};
+pub use gallery::{Gallery, PICTURES_MAX};
 pub use heads::Head;
 pub use home::Home;
 pub use manifest::{ColourOrder, Dim, InputSpec, Layout, Manifest, ModelEntry, OutputSpec, Task};
-pub use registry::{DEFAULT_PERSON_MODEL, Registry};
-pub use runtime::Runtime;
+pub use recogniser::{Candidate, Recogniser, RecogniserConfig, Recognition};
+pub use registry::{DEFAULT_PERSON_MODEL, DEFAULT_PRODUCT_MODEL, Registry};
+pub use runtime::{Provider, Runtime};

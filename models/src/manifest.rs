@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::error::{ModelError, Result};
 use crate::heads::Head;
+use crate::recogniser::RecogniserConfig;
 
 /// The only manifest version there is.
 const VERSION: u32 = 1;
@@ -46,10 +47,17 @@ pub struct ModelEntry {
     /// What to know about the licence or the origin.
     #[serde(default)]
     pub licence_note: String,
-    /// Score below which detections are dropped, unless the caller says otherwise.
+    /// Score below which detections are dropped, unless the caller says otherwise. Detectors only.
+    #[serde(default)]
     pub score_min: f32,
-    /// Of two boxes that overlap more than this (intersection over union), the weaker is dropped.
+    /// Of two boxes that overlap more than this (intersection over union), the weaker is dropped. Detectors only.
+    #[serde(default)]
     pub nms_iou: f32,
+    /// How a product model's scores become probabilities.
+    pub recogniser: Option<RecogniserConfig>,
+    /// What it gives for the golden picture: see [`crate::golden`].
+    #[serde(default)]
+    pub golden: Vec<f64>,
     /// Its only input.
     pub input: InputSpec,
     /// Its outputs, in the order in which the head expects them.
@@ -66,6 +74,17 @@ pub struct ModelEntry {
 pub enum Task {
     /// People, each with a box.
     Person,
+    /// How a product looks, as a unit vector: see [`crate::ProductEmbedder`].
+    Product,
+}
+
+impl std::fmt::Display for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Person => "people",
+            Self::Product => "recognising products",
+        })
+    }
 }
 
 /// One dimension of a tensor.
@@ -171,6 +190,18 @@ pub struct OutputSpec {
 }
 
 impl ModelEntry {
+    /// Numbers of a product model's embedding; 0 for other models.
+    #[must_use]
+    pub fn embedding_length(&self) -> usize {
+        match (self.task, self.outputs.as_slice()) {
+            (Task::Product, [only]) => match only.shape.as_slice() {
+                [_, Dim::Fixed(length)] => usize::try_from(*length).unwrap_or_default(),
+                _ => 0,
+            },
+            _ => 0,
+        }
+    }
+
     fn fault(&self) -> Option<String> {
         let hex = self.sha256.len() == 64
             && self.sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
@@ -181,6 +212,12 @@ impl ModelEntry {
             Some("score_min and nms_iou must be 0 to 1".into())
         } else if self.file.is_empty() || self.file.contains(['/', '\\']) {
             Some("file must be a plain file name".into())
+        } else if (self.task == Task::Product) != (self.head == Head::Embedding) {
+            Some(format!("head {} is not for {}", self.head, self.task))
+        } else if self.recogniser.is_some() != (self.task == Task::Product) {
+            Some("[model.recogniser] belongs to product models, and to all of them".into())
+        } else if let Some(what) = self.recogniser.and_then(|r| r.fault()) {
+            Some(what.into())
         } else if self.sources.is_empty() {
             Some("at least one [[model.source]] is needed".into())
         } else if self.outputs.len() != self.head.output_count() {
@@ -264,7 +301,10 @@ mod tests {
     fn the_shipped_manifest_is_sound() {
         let manifest = Manifest::parse(SHIPPED, Path::new("manifest.toml")).unwrap();
         let names: Vec<&str> = manifest.models().iter().map(|m| m.name.as_str()).collect();
-        assert_eq!(names, ["person-centernet", "person-yolox-nano", "person-nanodet-320"]);
+        assert_eq!(
+            names,
+            ["person-centernet", "person-yolox-nano", "person-nanodet-320", "product-embedding"]
+        );
         for model in manifest.models() {
             let card = Path::new(env!("CARGO_MANIFEST_DIR")).join(&model.card);
             assert!(card.is_file(), "{} has no card {}", model.name, card.display());
@@ -298,7 +338,7 @@ mod tests {
         assert_eq!(
             manifest.model("persons").unwrap_err().to_string(),
             "no model is called \"persons\"; the manifest has: \
-             person-centernet, person-yolox-nano, person-nanodet-320"
+             person-centernet, person-yolox-nano, person-nanodet-320, product-embedding"
         );
     }
 }

@@ -5,12 +5,23 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::detector::{DetectorOptions, PersonDetector};
+use crate::embedder::ProductEmbedder;
 use crate::error::{ModelError, Result};
 use crate::manifest::{Manifest, ModelEntry};
-use crate::runtime::Runtime;
+use crate::runtime::{Provider, Runtime};
 
 /// The model that is used unless the store says otherwise.
 pub const DEFAULT_PERSON_MODEL: &str = "person-centernet";
+
+/// The model that tells products apart unless the store says otherwise.
+pub const DEFAULT_PRODUCT_MODEL: &str = "product-embedding";
+
+/// The product model, which is this project's own and small enough to travel inside the program.
+const BROUGHT: &[u8] = include_bytes!("../weights/product-embedding.onnx");
+
+fn brought_digest() -> String {
+    hex(&Sha256::digest(BROUGHT))
+}
 
 /// A manifest and the folder in which its models are installed.
 #[derive(Debug, Clone)]
@@ -52,6 +63,18 @@ impl Registry {
         Ok(self.models_dir.join(&self.manifest.model(name)?.file))
     }
 
+    /// Whether a model is "installed", "built in", "altered" or "missing" here.
+    #[must_use]
+    pub fn state(&self, name: &str) -> &'static str {
+        let Ok(model) = self.manifest.model(name) else { return "missing" };
+        match self.verified_bytes(model) {
+            Ok(_) if self.models_dir.join(&model.file).exists() => "installed",
+            Ok(_) => "built in",
+            Err(ModelError::ModelMissing { .. }) => "missing",
+            Err(_) => "altered",
+        }
+    }
+
     /// Loads a person model: verifies its bytes and its signature, and makes a session.
     ///
     /// # Errors
@@ -68,12 +91,32 @@ impl Registry {
         PersonDetector::new(runtime, model, &bytes, options)
     }
 
-    /// The file's bytes: what is verified is what is run.
-    fn verified_bytes(&self, model: &ModelEntry) -> Result<Vec<u8>> {
+    /// Loads a product model, verified in the same way.
+    ///
+    /// # Errors
+    /// As [`Self::person_detector`].
+    pub fn product_embedder(
+        &self,
+        runtime: &Runtime,
+        name: &str,
+        threads: usize,
+        provider: Provider,
+    ) -> Result<ProductEmbedder> {
+        let model = self.manifest.model(name)?;
+        let bytes = self.verified_bytes(model)?;
+        ProductEmbedder::new(runtime, model, &bytes, threads, provider)
+    }
+
+    /// The file's bytes: what is verified is what is run. A model that the program brings along need not be
+    /// installed.
+    pub(crate) fn verified_bytes(&self, model: &ModelEntry) -> Result<Vec<u8>> {
         let path = self.models_dir.join(&model.file);
         let name = model.name.clone();
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && model.sha256 == brought_digest() => {
+                BROUGHT.to_vec()
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 return Err(ModelError::ModelMissing { name, path });
             }
@@ -88,7 +131,7 @@ impl Registry {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
         // Writing to a String cannot fail.

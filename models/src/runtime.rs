@@ -7,8 +7,66 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ort::environment::Environment;
+use ort::session::builder::SessionBuilder;
 
 use crate::error::{ModelError, Result};
+
+/// What runs a model. The library decides what of it there is: [`Provider::Cpu`] is always there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Provider {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// NVIDIA's CUDA.
+    Cuda,
+    /// NVIDIA's TensorRT.
+    TensorRt,
+    /// Intel's OpenVINO.
+    OpenVino,
+}
+
+impl Provider {
+    /// Every provider there is.
+    pub const ALL: [Self; 4] = [Self::Cpu, Self::Cuda, Self::TensorRt, Self::OpenVino];
+
+    /// Its name in commands and configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::TensorRt => "tensorrt",
+            Self::OpenVino => "openvino",
+        }
+    }
+
+    /// Adds it to a session, or says why it cannot: never falls back to the processor in silence.
+    pub(crate) fn register(self, builder: SessionBuilder) -> Result<SessionBuilder> {
+        let dispatch = match self {
+            Self::Cpu => return Ok(builder),
+            Self::Cuda => ort::ep::CUDA::default().build(),
+            Self::TensorRt => ort::ep::TensorRT::default().build(),
+            Self::OpenVino => ort::ep::OpenVINO::default().build(),
+        };
+        builder.with_execution_providers([dispatch.error_on_failure()]).map_err(|e| ModelError::Provider {
+            provider: self.name().into(),
+            why: format!(
+                "{e}; install an ONNX Runtime library that has it, or use cpu, which is always there"
+            ),
+        })
+    }
+}
+
+impl std::str::FromStr for Provider {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|p| p.name() == text).ok_or_else(|| ModelError::Provider {
+            provider: format!("{text:?}"),
+            why: format!("there is no such; there are {}", Self::ALL.map(Self::name).join(", ")),
+        })
+    }
+}
 
 static LOADED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 

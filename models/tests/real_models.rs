@@ -72,7 +72,7 @@ fn centernet_agrees_with_tensorflow_js() {
         let options = DetectorOptions {
             input: InputSize::Exact { width_px: width, height_px: height },
             score_min: Some(0.02),
-            threads: 1,
+            ..DetectorOptions::default()
         };
         let Some(mut detector) = detector("person-centernet", &options) else { return };
         let mut pixels = synthetic_picture(i64::from(width), i64::from(height));

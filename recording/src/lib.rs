@@ -37,8 +37,9 @@ pub use mistake::{Mistake, Mistakes};
 pub use people::{DEFAULT_HAND_SD_M, PeopleLine, PeopleReader, RecordedPerson};
 pub use receipts::{PROBABILITY_DIGITS, Receipt, ReceiptLine, Receipts};
 pub use store_file::{
-    BusConfig, CloudConfig, DEFAULT_DETECTOR, DEFAULT_LISTEN, DEFAULT_REVIEW_BELOW, DEFAULT_SD_FRACTION,
-    DetectorConfig, LiveConfig, MAX_STORE_FILE_BYTES, MIN_DEFAULT_SD_G, MIN_SD_G, PolicyConfig, ServerConfig,
+    Adc, BusConfig, CloudConfig, DEFAULT_DETECTOR, DEFAULT_LISTEN, DEFAULT_REVIEW_BELOW, DEFAULT_SD_FRACTION,
+    DetectorConfig, GateConfig, GateReader, LineProtocol, LiveConfig, MAX_STORE_FILE_BYTES, MIN_DEFAULT_SD_G,
+    MIN_SD_G, Opener, PolicyConfig, ScaleConfig, ScaleDriver, SerialLine, SerialParity, ServerConfig,
     SourceConfig, SourceDevice, StoreFile, gtin_check_digit, store_toml,
 };
 pub use views::ViewLine;

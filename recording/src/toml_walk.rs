@@ -78,6 +78,10 @@ impl<'d> Node<'d> {
         self.mistake(format!("is {article} {found}"), format!("write {wanted}"));
     }
 
+    pub(crate) fn is_array(&self) -> bool {
+        self.value.is_array()
+    }
+
     pub(crate) fn is_table(&self) -> bool {
         self.value.is_table()
     }

@@ -4,7 +4,9 @@
 
 use std::path::Path;
 
-use linefree_recording::{Recording, StoreFile};
+use linefree_recording::{
+    LineProtocol, Opener, Recording, ScaleDriver, SerialLine, SerialParity, SourceDevice, StoreFile,
+};
 
 const GOOD: &str = r#"format = 1
 
@@ -74,6 +76,50 @@ fn a_good_file_has_no_mistake() {
     assert!((store.live.policy.review_below - 0.9).abs() < 1e-12);
 }
 
+const SCALE_ELSEWHERE: &str = "count = 8\n[[source]]\nplates = [\"1/5/10\"]\nurl = \"tcp:x\"";
+const SCALE_WITH_QUERY: &str =
+    "count = 8\n[[source]]\nplates = [\"1/5/10\"]\nurl = \"serial:/dev/ttyS0?baud=9600\"\ndriver = \"and\"";
+const SCALE_WITHOUT_DRIVER: &str =
+    "count = 8\n[[source]]\nplates = [\"1/5/10\"]\nurl = \"serial:/dev/ttyS0\"";
+const SCALE_OF_TWO: &str = "count = 8\n[[source]]\nplates = [\"1/5/10\", \"1/5/11\"]\nurl = \"serial:/dev/ttyS0\"\n\
+     driver = \"and\"";
+const SCALE_WITH_BAUD: &str = "count = 8\n[[source]]\nplates = [\"1/5/10\"]\nurl = \"i2c:/dev/i2c-1\"\nbaud = 9600\n\
+     counts_per_g = 400";
+const SCALE_WITHOUT_FACTOR: &str = "count = 8\n[[source]]\nplates = [\"1/5/10\"]\nurl = \"bus:scale-1\"";
+const SCALE_WITH_ONE_LINE: &str = "count = 8\n[[source]]\nplates = [\"1/5/10\", \"1/5/11\"]\ndriver = \"hx711\"\n\
+     url = \"gpio:/dev/gpiochip0\"\ndata_lines = [5, 6]\nclock_lines = [7]\ncounts_per_g = 400";
+const SCALE_WITH_LINE_TWICE: &str = "count = 8\n[[source]]\nplates = [\"1/5/10\"]\ndriver = \"hx711\"\n\
+     url = \"gpio:/dev/gpiochip0\"\ndata_lines = [5]\nclock_lines = [5]\ncounts_per_g = 400";
+const SCALE_TWICE: &str = "count = 8\n[[source]]\nplates = [\"1/5/10\", \"1/5/11\"]\nurl = \"simulated:1\"\n\
+     [[source]]\nplates = [\"1/5/11\"]\nurl = \"simulated:2\"";
+const GATE_WITHOUT_KEY: &str = "count = 8\n[[source]]\ngate = \"door\"\nurl = \"serial:/dev/ttyACM0\"";
+const GATE_WITHOUT_CHIP: &str =
+    "count = 8\n[[source]]\ngate = \"door\"\nurl = \"listen:127.0.0.1:81\"\nkey_file = \"k\"\nexit_line = 4";
+
+#[test]
+fn live_sensors_are_read_with_their_drivers() {
+    let text = format!(
+        "{GOOD}\n[[source]]\nplates = [\"1/5/10\"]\nurl = \"serial:/dev/ttyUSB0\"\ndriver = \"sics\"\n\
+         parity = \"even\"\ncapacity_g = 6000\n\
+         [[source]]\nplates = [\"1/5/11\"]\nurl = \"gpio:/dev/gpiochip0\"\ndriver = \"hx711\"\ndata_lines = [5]\n\
+         clock_lines = [6]\ncounts_per_g = -412.5\n\
+         [[source]]\ngate = \"door\"\nurl = \"listen:127.0.0.1:8481\"\nkey_file = \"issuer.pub\"\n\
+         chip = \"/dev/gpiochip0\"\nlock_line = 17\nfire_line = 22\nopen_s = 3\n"
+    );
+    let store = StoreFile::parse(Path::new("/etc/s/store.toml"), &text).unwrap();
+    let [serial, hx711, gate] = &store.live.sources[..] else { panic!("{:?}", store.live.sources) };
+    let line = SerialLine { path: "/dev/ttyUSB0".into(), baud: 9600, parity: SerialParity::Even };
+    let SourceDevice::Plates(scale) = &serial.device else { panic!("{serial:?}") };
+    assert_eq!(scale.driver, ScaleDriver::Serial { line, protocol: LineProtocol::Sics });
+    assert_eq!((scale.counts_per_g.as_slice(), scale.capacity_g), (&[1.0][..], 6000.0));
+    let SourceDevice::Plates(scale) = &hx711.device else { panic!("{hx711:?}") };
+    assert_eq!(scale.counts_per_g, [-412.5]);
+    assert!(matches!(&scale.driver, ScaleDriver::TwoWire { lines, gain: 128, .. } if lines == &[(5, 6)]));
+    let SourceDevice::Gate(gate) = &gate.device else { panic!("{gate:?}") };
+    assert_eq!(gate.key_file.as_deref(), Some(Path::new("/etc/s/issuer.pub")));
+    assert_eq!((&gate.opener, gate.fire_line, gate.exit_line), (&Some(Opener::Line(17)), Some(22), None));
+}
+
 #[test]
 fn every_class_of_mistake_names_line_field_and_remedy() {
     // What stands in the good file, what it is replaced by, the field and a part of the message that must be told.
@@ -137,12 +183,24 @@ fn every_class_of_mistake_names_line_field_and_remedy() {
         ("[[facing]]\nsku = \"632565000012\"", "[[facing]]\nsku = \"1\"", "facing[1].sku", "no [[product]]"),
         ("[[facing]]", "[facing]", "facing", "double brackets"),
         ("count = 8", "count = 8\n[bus]\nurl = \"http://x\"", "bus.url", "mqtt://"),
+        ("count = 8", "count = 8\n[bus]\nurl = \"mqtts://x\"", "bus.tls_dir", "keys and certificates"),
         ("count = 8", "count = 8\n[bus]\nurl = \"mqtt://me:word@x\"", "bus.url", "move secrets to a file"),
         ("count = 8", "count = 8\n[server]\nlisten = \"8080\"", "server.listen", "127.0.0.1:"),
         ("count = 8", "count = 8\n[policy]\nreview_below = 90", "policy.review_below", "from 0 to 1"),
         ("count = 8", "count = 8\n[detector]\nscore_min = nan", "detector.score_min", "finite"),
         ("count = 8", "count = 8\n[[source]]\ncamera = \"c9\"\nurl = \"x\"", "source[1].camera", "no camera"),
         ("count = 8", "count = 8\n[[source]]\nurl = \"x\"", "source[1]", "what it feeds"),
+        ("count = 8", SCALE_ELSEWHERE, "source[1].url", "serial:/dev/ttyUSB0, gpio:"),
+        ("count = 8", SCALE_WITH_QUERY, "source[1].url", "baud = 9600"),
+        ("count = 8", SCALE_WITHOUT_DRIVER, "source[1].driver", "driver = \"sics\""),
+        ("count = 8", SCALE_OF_TWO, "source[1].plates", "only driver = \"csv\""),
+        ("count = 8", SCALE_WITH_BAUD, "source[1].baud", "is not a known key"),
+        ("count = 8", SCALE_WITHOUT_FACTOR, "source[1].counts_per_g", "how many counts one gram is"),
+        ("count = 8", SCALE_WITH_ONE_LINE, "source[1].clock_lines", "has 1 entries for 2 plates"),
+        ("count = 8", SCALE_WITH_LINE_TWICE, "source[1].data_lines", "uses a line twice"),
+        ("count = 8", SCALE_TWICE, "source[2]", "an earlier source feeds"),
+        ("count = 8", GATE_WITHOUT_KEY, "source[1].key_file", "edge-agent credential key"),
+        ("count = 8", GATE_WITHOUT_CHIP, "source[1].exit_line", "chip = \"/dev/gpiochip0\""),
         ("count = 8", "count = = 8", "", "toml.io"),
     ];
     for (good, bad, field, told) in cases {
@@ -357,4 +415,29 @@ fn a_folder_that_is_none_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let both = Recording::open(dir.path()).unwrap_err().to_string();
     assert!(both.contains("recording.toml") && both.contains("store.toml"), "{both}");
+}
+
+#[test]
+fn a_calibration_worse_than_its_limit_is_refused_with_the_step_to_repeat() {
+    let with = |quality: &str, limits: &str| {
+        let camera = format!("homography = [0.01, 0, 0, 0, 0.01, 0, 0, 0, 1]\nquality = {quality}");
+        let text = GOOD.replace("homography = [0.01, 0, 0, 0, 0.01, 0, 0, 0, 1]", &camera);
+        text.replace("[store]", &format!("{limits}\n[store]"))
+    };
+    assert_eq!(mistakes_of(&with("{ floor_error_m = 0.05, points = 12 }", "")), Vec::<String>::new());
+    let told = mistakes_of(&with("{ floor_error_m = 0.31, lens_rms_px = 2.5 }", "")).join("\n");
+    assert!(
+        told.contains("0.31 m, worse than the limit of 0.15 m") && told.contains("calibrate pose"),
+        "{told}"
+    );
+    assert!(told.contains("2.5 px") && told.contains("calibrate lens"), "{told}");
+    let raised = "[calibration]\nmax_floor_error_m = 0.5\n";
+    assert_eq!(mistakes_of(&with("{ floor_error_m = 0.31 }", raised)), Vec::<String>::new());
+    let told = mistakes_of(&with("{ floor_error_m = -1.0, sharpness = 3 }", "")).join("\n");
+    assert!(told.contains("floor_error_m") && told.contains("sharpness"), "{told}");
+    assert!(
+        mistakes_of(&with("{ points = 4 }", "[calibration]\nmax_lens_rms_px = 0"))
+            .join("")
+            .contains("above 0")
+    );
 }

@@ -4,7 +4,7 @@
 //! cargo run -p store-sync -- serve --config store-sync/examples/corner.toml --data /tmp/corner
 //! cargo run -p store-sync --example pretend_store -- store-sync/examples/corner.toml mqtt://127.0.0.1:1883 120
 //! ```
-//! Walks, lifts and receipts are invented by a fixed formula; nothing here tests how well the store sees.
+//! A fourth argument adds that many people who only walk: for measuring how the map copes with a crowd. Walks, lifts and receipts are invented by a fixed formula; nothing here tests how well the store sees.
 #![allow(clippy::print_stdout)]
 
 use std::path::{Path, PathBuf};
@@ -74,8 +74,10 @@ fn way(from: Point2<f64>, to: Point2<f64>) -> Vec<Point2<f64>> {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().collect();
-    let [_, config, url, seconds] = args.as_slice() else {
-        anyhow::bail!("usage: pretend_store STORE.TOML mqtt://HOST:PORT SECONDS");
+    let (config, url, seconds, crowd) = match args.as_slice() {
+        [_, config, url, seconds] => (config, url, seconds, 0),
+        [_, config, url, seconds, crowd] => (config, url, seconds, crowd.parse::<u32>()?),
+        _ => anyhow::bail!("usage: pretend_store STORE.TOML mqtt://HOST:PORT SECONDS [CROWD]"),
     };
     let layout = StoreFile::read(PathBuf::from(config))?.layout;
     let url = BusUrl::parse(url)?;
@@ -131,7 +133,18 @@ async fn main() -> anyhow::Result<()> {
             at: [w.at.x, w.at.y],
             radius_m: 0.25 + 0.2 * f64::from(w.number % 3),
         });
-        let message = Shoppers { time_us: now, shoppers: shoppers.collect() };
+        // Everybody of the crowd goes round in a circle of their own.
+        let strolling = (0..crowd).map(|i| {
+            let (turn, size) = (f64::from(step) * 0.02 + f64::from(i), 0.5 + f64::from(i % 7) * 0.2);
+            let [x, y] = [1.0 + f64::from(i % 40) * 0.25, 1.0 + f64::from(i / 40) * 0.25];
+            ShopperPosition {
+                shopper: 1000 + i,
+                visit: None,
+                at: [x + turn.cos() * size, y + turn.sin() * size],
+                radius_m: 0.3,
+            }
+        });
+        let message = Shoppers { time_us: now, shoppers: shoppers.chain(strolling).collect() };
         floor.client.publish(Outgoing::Shoppers { source: "floor-1".into(), shoppers: message })?;
         for d in [&shelf, &gate, &floor] {
             d.events.watermark(now, false);

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use store_sync::provision::ProvisionCommand;
+
 /// The store's server: ledger, carts and receipts, delivery to the cloud, HTTP API and console.
 #[derive(Debug, Parser)]
 #[command(
@@ -14,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
   store-sync serve --config store.toml                 run the store's server with its own broker
   store-sync receive --data cloud-data                 run a reference cloud beside it
   store-sync check --config store.toml                 is the ledger whole?
+  store-sync receipt verify receipt.json --key pub.pem is a receipt what the store signed?
   store-sync completions bash > /etc/bash_completion.d/store-sync
 
 Messages go to standard error; RUST_LOG=debug shows more of them."
@@ -77,12 +80,31 @@ Example:
   store-sync delete-my-data --data /var/lib/linefree < credential.txt"
     )]
     DeleteMyData(LedgerPlace),
+    /// Keys and certificates: sign, revoke and list devices.
+    Provision {
+        /// What the authority does.
+        #[command(subcommand)]
+        command: ProvisionCommand,
+    },
     /// Let go of old evidence: shelf events, explanations, carts, gate passages, faults. Money stays.
     #[command(after_help = "A policy command of the cloud's does the same every hour.
 
 Example:
   store-sync let-go --data /var/lib/linefree --keep shelf_changed=90 --keep cart_changed=30")]
     LetGo(LetGoArgs),
+    /// Sign and verify receipts.
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
+    /// Write what was sold, picked and stocked as GS1 EPCIS 2.0 events.
+    #[command(
+        after_help = "May run beside the server, which answers the same at GET /api/epcis/events. The same ledger makes \
+                            the same events with the same ids; corrections are error declarations.
+
+Examples:
+  store-sync epcis --data /var/lib/linefree --out monday.jsonld
+  store-sync epcis --config store.toml --gln 9506000134352 --after 120000 --out - | gzip > tuesday.jsonld.gz"
+    )]
+    Epcis(EpcisArgs),
     /// Print an OpenAPI description, as docs/ref/openapi.json holds it.
     Openapi {
         /// The cloud's API instead of the store's: docs/ref/cloud-openapi.json.
@@ -106,6 +128,7 @@ Examples:
   store-sync serve --config store.toml
   store-sync serve --config store.toml --bus mqtt://broker.store:1883
   store-sync serve --config store.toml --cloud http://127.0.0.1:8490/v1/events
+  store-sync serve --config store.toml --cloud nats://127.0.0.1:4222/fresh-mart
   store-sync serve --config store.toml --data /tmp/try --listen 127.0.0.1:0 --broker 127.0.0.1:0")]
 pub struct ServeArgs {
     /// The store's description.
@@ -123,12 +146,28 @@ pub struct ServeArgs {
     /// Where the embedded broker listens; port 0 takes a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:1883")]
     pub broker: SocketAddr,
+    /// Let devices connect over mutual TLS at this address, with access rules, in front of the embedded broker.
+    #[arg(long, value_name = "ADDR:PORT", requires = "tls_dir", conflicts_with = "bus")]
+    pub guard: Option<SocketAddr>,
+    /// Folder of keys and certificates: for --guard the authority's `ca.pem`, `crl.pem`, and the broker's `bus.pem` and
+    /// `bus.key`.
+    #[arg(long, value_name = "DIR")]
+    pub tls_dir: Option<PathBuf>,
     /// Where the cloud takes batches [default: [cloud] url of store.toml].
     #[arg(long, value_name = "URL")]
     pub cloud: Option<String>,
     /// File whose first line is the cloud's bearer token; belongs to --cloud.
     #[arg(long, value_name = "FILE", requires = "cloud")]
     pub cloud_token_file: Option<PathBuf>,
+    /// The store's Global Location Number (GS1), for EPCIS events.
+    #[arg(long, value_name = "GLN")]
+    pub gln: Option<String>,
+    /// A proxy that does TLS stands before the server: without it, only this machine is listened to.
+    #[arg(long)]
+    pub behind_tls: bool,
+    /// Nobody signs in, everybody on this machine may do everything: for looking around.
+    #[arg(long, conflicts_with = "behind_tls")]
+    pub no_login: bool,
     /// Write the addresses as JSON to this file once everything is up, for scripts.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
@@ -139,20 +178,34 @@ pub struct ServeArgs {
 #[command(after_help = "Examples:
   store-sync receive --data cloud-data
   curl http://127.0.0.1:8490/v1/stores/plaza/receipts
-  store-sync receive --data cloud-data --listen 0.0.0.0:8490 --token-file token")]
+  store-sync receive --data cloud-data --listen 0.0.0.0:8490 --token-file token
+  store-sync receive --database postgres://linefree@localhost/linefree --database-password-file password
+  store-sync receive --data cloud-data --trunk nats://127.0.0.1:4222/fresh-mart")]
 pub struct ReceiveArgs {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8490")]
     pub listen: SocketAddr,
-    /// Folder of its database.
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    /// Folder of its SQLite database.
+    #[arg(long, value_name = "DIR", required_unless_present = "database")]
+    pub data: Option<PathBuf>,
+    /// A PostgreSQL database instead, on this machine: postgres://USER@localhost/NAME.
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    pub database: Option<String>,
+    /// File whose first line is the database user's password.
+    #[arg(long, value_name = "FILE", requires = "database")]
+    pub database_password_file: Option<PathBuf>,
     /// File whose first line is the bearer token for everything.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// File with a line `STORE TOKEN` for each store: each may then act for itself only.
     #[arg(long, value_name = "FILE")]
     pub store_tokens: Option<PathBuf>,
+    /// Also read the chain's stream in NATS JetStream: nats://host:4222,host:4222/chain.
+    #[arg(long, value_name = "URL")]
+    pub trunk: Option<String>,
+    /// File whose first line is the token of the NATS servers.
+    #[arg(long, value_name = "FILE", requires = "trunk")]
+    pub trunk_token_file: Option<PathBuf>,
 }
 
 /// Where a copy goes.
@@ -212,6 +265,74 @@ fn keep(text: &str) -> Result<(String, u32), String> {
     let (kind, days) = text.split_once('=').ok_or("write KIND=DAYS, for example cart_changed=30")?;
     let days = days.parse().map_err(|e| format!("{days:?} is no number of days: {e}"))?;
     Ok((kind.to_owned(), days))
+}
+
+/// What to do with receipts.
+#[derive(Debug, Subcommand)]
+pub enum ReceiptCommand {
+    /// Make a key pair. The server makes its own at its first start.
+    #[command(
+        after_help = "Both are PEM files as OpenSSL reads them; the private one can be read by its owner only.
+
+Example:
+  store-sync receipt keys --key receipt-key.pem --public receipt-key.pub.pem"
+    )]
+    Keys {
+        /// A new file for the private key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// A file for the public key.
+        #[arg(long, value_name = "FILE")]
+        public: PathBuf,
+    },
+    /// Print a visit's receipt, signed.
+    #[command(after_help = "Example:
+  store-sync receipt sign plaza-17 --data /var/lib/linefree > receipt.json")]
+    Sign {
+        /// The visit.
+        visit: String,
+        /// Which ledger.
+        #[command(flatten)]
+        place: LedgerPlace,
+        /// The private key [default: receipt-key.pem in the ledger's folder].
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+    /// Is a signed receipt what the store signed? Exits with 1 when not.
+    #[command(
+        after_help = "Needs no ledger and no network. The store's public key is at GET /api/keys (as JWK) and \
+                            beside its private key (receipt-key.pub.pem).
+
+Example:
+  store-sync receipt verify receipt.json --key receipt-key.pub.pem"
+    )]
+    Verify {
+        /// The signed receipt.
+        file: PathBuf,
+        /// The store's public key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+}
+
+/// What of a ledger is written as EPCIS events.
+#[derive(Debug, Args)]
+pub struct EpcisArgs {
+    /// Which ledger.
+    #[command(flatten)]
+    pub place: LedgerPlace,
+    /// A ledger's file, instead of its folder.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "config"])]
+    pub ledger: Option<PathBuf>,
+    /// The store's Global Location Number, for Digital Link ids of places.
+    #[arg(long, value_name = "GLN")]
+    pub gln: Option<String>,
+    /// Only what follows from events after this ledger number.
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    pub after: u64,
+    /// Where to; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }
 
 /// Which ledger.

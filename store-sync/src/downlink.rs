@@ -10,10 +10,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::clock::wall_us;
+use crate::cloud::command::Command;
 use crate::ledger::LedgerError;
 use crate::ledger::commands::{Commander, Decided};
 use crate::ledger::retention::{KeepDays, let_go};
-use crate::outbox::http::HttpCloud;
 use crate::outbox::{BackOff, DeliveryError};
 
 /// How often the cloud is asked.
@@ -33,10 +33,19 @@ pub enum DownlinkError {
     Ledger(#[from] LedgerError),
 }
 
+/// Who can be asked for commands.
+pub trait AskCommands: Send {
+    /// The store's commands after a number, in order. `None` when this cloud has no commands.
+    ///
+    /// # Errors
+    /// [`DeliveryError`].
+    fn commands(&self, store: &str, after: u64) -> Result<Option<Vec<Command>>, DeliveryError>;
+}
+
 /// Takes commands.
 pub struct Downlink {
     commander: Commander,
-    cloud: HttpCloud,
+    cloud: Box<dyn AskCommands>,
     store: String,
     let_go_us: i64,
 }
@@ -46,7 +55,7 @@ impl Downlink {
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn new(commander: Commander, cloud: HttpCloud) -> Result<Self, LedgerError> {
+    pub fn new(commander: Commander, cloud: Box<dyn AskCommands>) -> Result<Self, LedgerError> {
         let store = commander.store()?;
         Ok(Self { commander, cloud, store, let_go_us: wall_us() })
     }

@@ -177,7 +177,11 @@ impl Intake {
                 }
                 return;
             }
-            Incoming::People(_) | Incoming::Progress(_) | Incoming::Ack(_) | Incoming::Resend(_) => {}
+            Incoming::People(_)
+            | Incoming::Progress(_)
+            | Incoming::Ack(_)
+            | Incoming::Resend(_)
+            | Incoming::Counts(_) => {}
         }
         count(&self.live.counters.messages, 1);
     }

@@ -7,18 +7,29 @@
 //! | [`projecting`] | ledger to projections, while it runs |
 //! | [`outbox`] | ledger to cloud |
 //! | [`downlink`] | the cloud's commands to the ledger |
+//! | [`provision`] | the store's certificate authority, on the command line |
 //! | [`cloud`] | the contract with the cloud, and a reference of its side |
+//! | [`desk`] | accounts, audit log, answers that can still be undone |
+//! | [`trails`] | where people were in the last hour, in memory |
 //! | [`live`] | the present, for viewers |
+//! | [`signed`] | receipts that prove themselves |
+//! | [`epcis`], [`gs1`] | the ledger in GS1's terms |
 //! | [`http`] | the API and the console |
 //! | [`serve`] | all of the above, composed |
 
 pub mod clock;
 pub mod cloud;
+pub mod desk;
 pub mod downlink;
+pub mod epcis;
+pub mod gs1;
 pub mod http;
 pub mod intake;
 pub mod ledger;
 pub mod live;
 pub mod outbox;
 pub mod projecting;
+pub mod provision;
 pub mod serve;
+pub mod signed;
+pub mod trails;

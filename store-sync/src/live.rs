@@ -84,6 +84,8 @@ pub struct Live {
     now: Mutex<Now>,
     /// Counts since the program started.
     pub counters: Counters,
+    /// Where people were in the last while.
+    pub trails: crate::trails::Trails,
 }
 
 #[derive(Serialize)]
@@ -95,7 +97,12 @@ struct EventMessage<'a> {
 
 impl Default for Live {
     fn default() -> Self {
-        Self { ring: broadcast::channel(RING).0, now: Mutex::default(), counters: Counters::default() }
+        Self {
+            ring: broadcast::channel(RING).0,
+            now: Mutex::default(),
+            counters: Counters::default(),
+            trails: crate::trails::Trails::default(),
+        }
     }
 }
 
@@ -138,7 +145,16 @@ impl Live {
         if now.shoppers.len() < MAX_NAMES || now.shoppers.contains_key(&source) {
             now.shoppers.insert(source, shoppers);
             now.moved = true;
+            let everyone = merged(&now);
+            drop(now);
+            self.trails.add(&everyone);
         }
+    }
+
+    /// The youngest event time that anybody told; `None` before anybody did.
+    #[must_use]
+    pub fn event_time(&self) -> Option<i64> {
+        self.now().shoppers.values().map(|s| s.time_us).max()
     }
 
     /// A device's state.

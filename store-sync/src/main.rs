@@ -1,20 +1,24 @@
 //! `store-sync`: the store's server, the reference cloud, and the ledger's tools.
 
 mod cli;
+mod proofs;
 mod tools;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, bail};
 use clap::{CommandFactory as _, Parser as _};
 use linefree_bus::url::BusUrl;
 use linefree_recording::StoreFile;
-use store_sync::cloud::receive::{CloudEvents, Credentials, guarded};
+use store_sync::cloud::receive::{CloudEvents, Credentials, shared};
+use store_sync::cloud::trunk::{self, SharedEvents};
 use store_sync::outbox::http::read_token;
-use store_sync::serve::{Bus, Cloud, DataDir, Server, Settings};
+use store_sync::outbox::nats::TrunkUrl;
+use store_sync::serve::{Access, Bus, Cloud, DataDir, Server, Settings};
 
 use cli::{Cli, Command, ReceiveArgs, ServeArgs};
 
@@ -50,6 +54,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Refill(args) => tools::refill(&args),
         Command::DeleteMyData(place) => tools::delete_my_data(&place),
         Command::LetGo(args) => tools::let_go(&args),
+        Command::Receipt(command) => proofs::receipt(&command),
+        Command::Epcis(args) => proofs::epcis(&args),
         Command::Openapi { cloud } => {
             let text = if cloud {
                 store_sync::cloud::receive::openapi_json()?
@@ -57,6 +63,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 store_sync::http::openapi_json()?
             };
             std::io::stdout().lock().write_all(text.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Provision { command } => {
+            use std::io::Write as _;
+            std::io::stdout().lock().write_all(store_sync::provision::run(&command)?.as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Completions { shell } => {
@@ -84,17 +95,26 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
     let bus = match (&args.bus, live.bus) {
         (Some(url), _) => Bus::At(BusUrl::parse(url)?),
         (None, Some(bus)) => {
-            let text = match (&bus.username, bus.url.strip_prefix("mqtt://")) {
-                (Some(user), Some(rest)) => format!("mqtt://{user}@{rest}"),
+            let text = match (&bus.username, bus.url.split_once("://")) {
+                (Some(user), Some((scheme, rest))) => format!("{scheme}://{user}@{rest}"),
                 _ => bus.url.clone(),
             };
             let url = BusUrl::parse(&text)?;
-            Bus::At(match &bus.password_file {
+            let url = match &bus.password_file {
                 Some(path) => url.with_password_file(path)?,
                 None => url,
-            })
+            };
+            match args.tls_dir.clone().or(bus.tls_dir).filter(|_| url.tls()) {
+                Some(tls_dir) => Bus::Tls { url, tls_dir },
+                None => Bus::At(url),
+            }
         }
-        (None, None) => Bus::Embedded(args.broker),
+        (None, None) => match (args.guard, &args.tls_dir) {
+            (Some(listen), Some(tls_dir)) => {
+                Bus::Guarded { broker: args.broker, listen, tls_dir: tls_dir.clone() }
+            }
+            _ => Bus::Embedded(args.broker),
+        },
     };
     let cloud = match (&args.cloud, live.cloud) {
         (Some(url), _) => Some(Cloud { url: url.clone(), token_file: args.cloud_token_file.clone() }),
@@ -107,6 +127,12 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         listen: args.listen.unwrap_or(live.server.listen),
         bus,
         cloud,
+        gln: args.gln.clone(),
+        access: match (args.no_login, args.behind_tls) {
+            (true, _) => Access::Open,
+            (false, true) => Access::AccountsBehindTls,
+            (false, false) => Access::Accounts,
+        },
     })
 }
 
@@ -122,6 +148,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     say(&format!("  ledger   {}", DataDir::ledger_in(&data).display()));
     let none = "none configured: the ledger keeps everything until there is one";
     say(&format!("  cloud    {}", cloud.as_deref().unwrap_or(none)));
+    if let Some(first) = server.first() {
+        say(&format!("  sign in  as {:?} with the one-time password {}", first.name, first.password));
+        say(&format!("           {console}#once={}", first.password));
+    }
     say("Ctrl-C stops it.");
     if let Some(path) = &args.ready_file {
         let ready = serde_json::json!({
@@ -144,9 +174,23 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn receive(args: ReceiveArgs) -> anyhow::Result<ExitCode> {
-    let data = DataDir::take(&args.data)?;
-    let path = args.data.join("cloud.sqlite");
-    let events = CloudEvents::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    let password = args.database_password_file.as_deref().map(read_token).transpose()?;
+    let (data, events) = match (&args.database, &args.data) {
+        (Some(url), _) => {
+            let url = url.clone();
+            let open = move || CloudEvents::open_postgres(&url, password);
+            let opened = tokio::task::spawn_blocking(open).await?;
+            (None, opened.context("cannot open the PostgreSQL database")?)
+        }
+        (None, Some(folder)) => {
+            let data = DataDir::take(folder)?;
+            let path = folder.join("cloud.sqlite");
+            let events =
+                CloudEvents::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+            (Some(data), events)
+        }
+        (None, None) => bail!("where to? Give --data DIR or --database URL"),
+    };
     let token = args.token_file.as_deref().map(read_token).transpose()?;
     let mut credentials = Credentials { chain: token, ..Credentials::default() };
     if let Some(path) = &args.store_tokens {
@@ -167,15 +211,44 @@ async fn receive(args: ReceiveArgs) -> anyhow::Result<ExitCode> {
     say(&format!("the reference cloud is running on http://{at}/"));
     say("put this into store.toml:");
     say(&format!("  [cloud]\n  url = \"http://{at}/v1/events\""));
+    let events: SharedEvents = Arc::new(Mutex::new(events));
+    let trunk = args.trunk.as_deref().map(TrunkUrl::parse).transpose()?;
+    let trunk_token = args.trunk_token_file.as_deref().map(read_token).transpose()?;
+    if let Some(trunk) = &trunk {
+        say(&format!("it reads the stream {}", trunk.stream()));
+    }
     say("Ctrl-C stops it.");
-    axum::serve(listener, guarded(events, credentials))
-        .with_graceful_shutdown(async {
-            let _ = stop_signal().await;
-        })
-        .await?;
+    let web = axum::serve(listener, shared(Arc::clone(&events), credentials)).with_graceful_shutdown(async {
+        let _ = stop_signal().await;
+    });
+    tokio::select! {
+        end = web.into_future() => end?,
+        () = read_trunk(trunk, trunk_token, Arc::clone(&events)) => {}
+    }
+    // Closing a PostgreSQL connection waits for it.
+    tokio::task::spawn_blocking(move || drop(events)).await?;
     drop(data);
     say("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the trunk for ever; waits for ever when there is none.
+async fn read_trunk(url: Option<TrunkUrl>, token: Option<String>, events: SharedEvents) {
+    let Some(url) = url else { return std::future::pending().await };
+    loop {
+        let session = async {
+            let client = url.connect("linefree-receive", token.as_deref()).await?;
+            let (reader, answerer) = (Arc::clone(&events), Arc::clone(&events));
+            tokio::select! {
+                end = trunk::read(&url, client.clone(), reader) => end,
+                end = trunk::answer(&url, client, answerer) => end,
+            }
+        };
+        if let Err(e) = session.await {
+            tracing::warn!("the trunk cannot be read: {e}; trying again");
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    }
 }
 
 async fn stop_signal() -> std::io::Result<()> {

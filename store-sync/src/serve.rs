@@ -9,42 +9,95 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use linefree_bus::broker::{BrokerConfig, EmbeddedBroker};
 use linefree_bus::client::{BusClient, BusConfig};
+use linefree_bus::gatekeeper::{Gatekeeper, GatekeeperConfig};
+use linefree_bus::identity::{IdentityDir, client_config};
 use linefree_bus::payload::Status;
 use linefree_bus::topic::{Subscription, TopicKind};
-use linefree_bus::url::BusUrl;
+use linefree_bus::url::{BusUrl, Login};
 use linefree_domain::layout::StoreLayout;
 use tokio::sync::watch;
 
 use crate::clock::wall_us;
-use crate::downlink::{Downlink, RunningDownlink};
+use crate::desk::accounts::First;
+use crate::desk::{self, Desk};
+use crate::downlink::{AskCommands, Downlink, RunningDownlink};
 use crate::http;
 use crate::intake::{Intake, LEDGER_SOURCE};
 use crate::ledger::commands::{Commander, StoreFacts};
+use crate::ledger::staff::Staff;
 use crate::ledger::{Ledger, LedgerReader};
 use crate::live::Live;
 use crate::outbox::http::HttpCloud;
-use crate::outbox::{Outbox, RunningOutbox};
+use crate::outbox::nats::{NatsTrunk, TrunkUrl};
+use crate::outbox::{Deliver, Outbox, RunningOutbox};
 use crate::projecting::{Progress, Projecting};
+use crate::signed::SigningKey;
 
 /// How long a stop waits for each part that does not end by itself.
 const STOP_AT_MOST: Duration = Duration::from_secs(3);
+
+/// In the data folder: what programs on this machine read the API with, drawn anew at each start.
+pub const READER_TOKEN_FILE: &str = "reader-token";
+
+/// How often it is looked which answers to reviews are due.
+const DUE_EVERY: Duration = Duration::from_millis(500);
 
 /// Where the bus is.
 #[derive(Debug, Clone)]
 pub enum Bus {
     /// A broker of somebody else's.
     At(BusUrl),
+    /// A broker of somebody else's, over mutual TLS.
+    Tls {
+        /// Where.
+        url: BusUrl,
+        /// Folder of keys and certificates.
+        tls_dir: PathBuf,
+    },
     /// A broker within this process.
     Embedded(SocketAddr),
+    /// A broker within this process that devices reach over mutual TLS only.
+    Guarded {
+        /// Where the broker itself listens, behind a login of its own.
+        broker: SocketAddr,
+        /// Where devices connect.
+        listen: SocketAddr,
+        /// Folder of keys and certificates.
+        tls_dir: PathBuf,
+    },
 }
 
 /// Where the cloud is.
 #[derive(Debug, Clone)]
 pub struct Cloud {
-    /// Takes CloudEvents batches.
+    /// Takes CloudEvents batches: `https://.../v1/events`, or a NATS trunk, `nats://host,host/chain`.
     pub url: String,
     /// Holds the bearer token.
     pub token_file: Option<PathBuf>,
+}
+
+impl Cloud {
+    /// The way up and the way down.
+    fn connect(&self, store: &str) -> anyhow::Result<(Box<dyn Deliver>, Box<dyn AskCommands>)> {
+        let token_file = || self.token_file.clone();
+        if TrunkUrl::is_one(&self.url) {
+            let trunk = || NatsTrunk::new(&self.url, store, token_file());
+            return Ok((Box::new(trunk()?), Box::new(trunk()?)));
+        }
+        let http = || HttpCloud::new(&self.url, token_file());
+        Ok((Box::new(http()?), Box::new(http()?)))
+    }
+}
+
+/// Who may use the API and the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever signs in, with what their role allows.
+    Accounts,
+    /// As `Accounts`, behind a proxy that does TLS: then, and only then, other machines may be listened to.
+    AccountsBehindTls,
+    /// Everybody on this machine, without signing in: for tests and for looking around.
+    Open,
 }
 
 /// Everything that a server needs to know.
@@ -60,6 +113,10 @@ pub struct Settings {
     pub bus: Bus,
     /// The cloud; `None` = the ledger keeps everything until there is one.
     pub cloud: Option<Cloud>,
+    /// The store's Global Location Number, for EPCIS events.
+    pub gln: Option<String>,
+    /// Who may use it.
+    pub access: Access,
 }
 
 /// A data folder that is in use by this process, and by no other.
@@ -110,10 +167,44 @@ impl DataDir {
         path.join("ledger.sqlite")
     }
 
+    /// The file of the key that receipts are signed with, in a data folder.
+    #[must_use]
+    pub fn receipt_key_in(path: &Path) -> PathBuf {
+        path.join("receipt-key.pem")
+    }
+
     /// The ledger's file.
     #[must_use]
     pub fn ledger(&self) -> PathBuf {
         Self::ledger_in(&self.path)
+    }
+}
+
+/// The key that receipts are signed with, made at the first start; its public half lies beside it.
+fn receipt_key(data_dir: &Path) -> anyhow::Result<SigningKey> {
+    let path = DataDir::receipt_key_in(data_dir);
+    let key = SigningKey::read_or_generate(&path)?;
+    let public = path.with_extension("pub.pem");
+    if !public.exists() {
+        std::fs::write(&public, key.public().to_pem())
+            .with_context(|| format!("cannot write {}", public.display()))?;
+    }
+    Ok(key)
+}
+
+/// Writes answers to reviews when they can no longer be undone.
+async fn write_answers(context: http::Context, mut stop: watch::Receiver<bool>) {
+    let mut due = tokio::time::interval(DUE_EVERY);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let stopped = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => true,
+            _ = due.tick() => false,
+        };
+        if stopped {
+            return;
+        }
+        context.write_due_answers().await;
     }
 }
 
@@ -127,6 +218,8 @@ pub struct Server {
     outbox: Option<Arc<RunningOutbox>>,
     downlink: Option<RunningDownlink>,
     projecting: Projecting,
+    desk: tokio::task::JoinHandle<()>,
+    first: Option<First>,
     _data: DataDir,
 }
 
@@ -144,29 +237,32 @@ impl Server {
             tokio::task::spawn_blocking(move || Ledger::open(&path, &store, wall_us())).await??
         };
         let reader = LedgerReader::open(&path)?;
+        let identity =
+            http::Identity::new(&store, settings.gln.as_deref(), receipt_key(&settings.data_dir)?)?;
         let listener = tokio::net::TcpListener::bind(settings.listen).await.with_context(|| {
             format!("cannot listen on {}: is another server there? Try --listen 127.0.0.1:0", settings.listen)
         })?;
         let console = listener.local_addr()?;
-        if !console.ip().is_loopback() {
-            tracing::warn!(
-                %console,
-                "the API and console have no login and can be read by everybody who reaches this address"
+        if !console.ip().is_loopback() && settings.access != Access::AccountsBehindTls {
+            bail!(
+                "{console} can be reached from other machines: put a proxy that does TLS before the server and say so \
+                 with --behind-tls, or listen on 127.0.0.1"
             );
         }
+        let desk = Arc::new(Desk::open(&settings.data_dir)?);
+        let open = settings.access == Access::Open;
+        let first = if open { None } else { desk.first_account(wall_us())? };
+        let reader_token = desk::hex(&desk::random::<32>()?);
+        desk::write_secret(&settings.data_dir.join(READER_TOKEN_FILE), &format!("{reader_token}\n"))?;
+        let mut bus_identity = None;
         let bus = match settings.bus {
             Bus::At(url) => url,
-            Bus::Embedded(listen) => {
-                let start = EmbeddedBroker::start(BrokerConfig::on(listen)).await;
-                start
-                    .with_context(|| {
-                        format!(
-                            "cannot start the embedded broker on {listen}. Try --broker 127.0.0.1:0 for a free \
-                             port, or --bus mqtt://HOST for a broker that runs already"
-                        )
-                    })?
-                    .url()
+            Bus::Tls { url, tls_dir } => {
+                bus_identity = Some(client_config(&IdentityDir::new(tls_dir), LEDGER_SOURCE)?);
+                url
             }
+            Bus::Embedded(listen) => embedded(BrokerConfig::on(listen)).await?.url(),
+            Bus::Guarded { broker, listen, tls_dir } => guarded(broker, listen, tls_dir).await?,
         };
         let live = Arc::new(Live::default());
         let projector = ledger.take_projector().context("the ledger's projections are not open")?;
@@ -175,11 +271,11 @@ impl Server {
         let waker = projecting.waker();
         let (outbox, downlink) = match settings.cloud {
             Some(cloud) => {
-                let connect = || HttpCloud::new(&cloud.url, cloud.token_file.clone());
-                let outbox = Arc::new(RunningOutbox::start(Outbox::open(&path, Box::new(connect()?))?)?);
+                let (to, asked) = cloud.connect(&store)?;
+                let outbox = Arc::new(RunningOutbox::start(Outbox::open(&path, to)?)?);
                 let commander = Commander::open(&path, StoreFacts::of(&settings.layout))?;
                 let (answers, waker) = (Arc::downgrade(&outbox), waker.clone());
-                let downlink = RunningDownlink::start(Downlink::new(commander, connect()?)?, move || {
+                let downlink = RunningDownlink::start(Downlink::new(commander, asked)?, move || {
                     waker.wake();
                     if let Some(outbox) = answers.upgrade() {
                         outbox.wake();
@@ -194,6 +290,7 @@ impl Server {
         for kind in [TopicKind::Event, TopicKind::Watermark, TopicKind::Shoppers, TopicKind::Status] {
             config = config.subscribe(Subscription::all(kind));
         }
+        config.identity = bus_identity;
         let (client, inbox) = BusClient::connect(config)?;
         let (stop, stopped) = watch::channel(false);
         let intake = Intake::new(
@@ -206,16 +303,20 @@ impl Server {
             status,
         )?;
         let intake = tokio::spawn(intake.run(stopped.clone()));
-        let context = http::Context::new(
-            reader,
-            &settings.layout,
-            live,
-            outbox.clone(),
-            progress,
-            console,
-            stopped.clone(),
-        );
-        let web = axum::serve(listener, http::router(context));
+        let parts = http::Parts {
+            identity,
+            layout: &settings.layout,
+            listen: console,
+            ledger: path.clone(),
+            desk,
+            staff: Staff::open(&path, StoreFacts::of(&settings.layout))?,
+            reader_token,
+            open,
+        };
+        let context = http::Context::new(reader, parts, live, outbox.clone(), progress, stopped.clone());
+        let desk = tokio::spawn(write_answers(context.clone(), stopped.clone()));
+        let router = http::router(context).into_make_service_with_connect_info::<SocketAddr>();
+        let web = axum::serve(listener, router);
         let mut until = stopped;
         let web = tokio::spawn(
             web.with_graceful_shutdown(async move {
@@ -223,13 +324,19 @@ impl Server {
             })
             .into_future(),
         );
-        Ok(Self { console, bus, stop, intake, web, outbox, downlink, projecting, _data: data })
+        Ok(Self { console, bus, stop, intake, web, outbox, downlink, projecting, desk, first, _data: data })
     }
 
     /// Where the API and console are.
     #[must_use]
     pub fn console(&self) -> SocketAddr {
         self.console
+    }
+
+    /// The first account with its one-time password, while nobody has used it.
+    #[must_use]
+    pub fn first(&self) -> Option<&First> {
+        self.first.as_ref()
     }
 
     /// Where devices find the bus.
@@ -256,6 +363,7 @@ impl Server {
     /// When the last events could not be written; their sources keep them.
     pub async fn stop(self) -> anyhow::Result<()> {
         let _ = self.stop.send(true);
+        let _ = tokio::time::timeout(STOP_AT_MOST, self.desk).await;
         let end = tokio::time::timeout(STOP_AT_MOST * 3, self.intake).await;
         if let Some(downlink) = self.downlink {
             tokio::task::spawn_blocking(move || downlink.stop(STOP_AT_MOST)).await?;
@@ -283,4 +391,31 @@ impl Server {
         }
         Ok(())
     }
+}
+
+async fn embedded(config: BrokerConfig) -> anyhow::Result<EmbeddedBroker> {
+    let listen = config.listen;
+    EmbeddedBroker::start(config).await.with_context(|| {
+        format!(
+            "cannot start the embedded broker on {listen}. Try --broker 127.0.0.1:0 for a free port, or --bus \
+             mqtt://HOST for a broker that runs already"
+        )
+    })
+}
+
+/// The embedded broker behind a login that nobody else knows, and the gatekeeper in front of it.
+async fn guarded(broker: SocketAddr, listen: SocketAddr, tls_dir: PathBuf) -> anyhow::Result<BusUrl> {
+    let login = Login { username: "gatekeeper".to_owned(), password: uuid::Uuid::new_v4().to_string() };
+    let broker = embedded(BrokerConfig { login: Some(login.clone()), ..BrokerConfig::on(broker) }).await?;
+    let config = GatekeeperConfig {
+        listen,
+        broker: broker.addr(),
+        login: Some(login),
+        identity: IdentityDir::new(tls_dir),
+        source: "bus".to_owned(),
+        max_connections: 1_000,
+    };
+    let gatekeeper = Gatekeeper::start(config).await.context("cannot guard the bus")?;
+    tracing::info!(addr = %gatekeeper.addr(), "devices connect over mutual TLS");
+    Ok(broker.url())
 }

@@ -21,7 +21,7 @@ use crate::{read_store, say};
 /// How long a tool waits for the running server to do its part.
 const SERVER_WITHIN: Duration = Duration::from_secs(30);
 
-fn data_dir(place: &LedgerPlace) -> anyhow::Result<PathBuf> {
+pub fn data_dir(place: &LedgerPlace) -> anyhow::Result<PathBuf> {
     match (&place.data, &place.config) {
         (Some(data), _) => Ok(data.clone()),
         (None, Some(config)) => Ok(read_store(config)?.live.server.data_dir),
@@ -29,7 +29,7 @@ fn data_dir(place: &LedgerPlace) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn ledger_of(place: &LedgerPlace) -> anyhow::Result<PathBuf> {
+pub fn ledger_of(place: &LedgerPlace) -> anyhow::Result<PathBuf> {
     Ok(DataDir::ledger_in(&data_dir(place)?))
 }
 

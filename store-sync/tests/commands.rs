@@ -279,7 +279,7 @@ fn a_command_goes_down_and_its_answer_comes_up() {
     );
 
     let commander = Commander::open(&path, facts()).unwrap();
-    let mut down = Downlink::new(commander, HttpCloud::new(&url, None).unwrap()).unwrap();
+    let mut down = Downlink::new(commander, Box::new(HttpCloud::new(&url, None).unwrap())).unwrap();
     let decided = down.step().unwrap().unwrap();
     // The second waits for the projections, which nobody writes here.
     assert_eq!((decided.accepted, decided.command_seq), (1, 1));

@@ -14,6 +14,7 @@ use axum::response::IntoResponse;
 use feed::*;
 use serde_json::{Value, json};
 use store_sync::cloud::receive::{CloudEvents, Credentials, guarded, router};
+use store_sync::downlink::AskCommands as _;
 use store_sync::ledger::Ledger;
 use store_sync::outbox::http::HttpCloud;
 use store_sync::outbox::{Outbox, Step};

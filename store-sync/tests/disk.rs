@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 #![cfg(target_os = "linux")]
 
+mod corner;
 mod feed;
 
 use std::io::{Read as _, Write as _};
@@ -20,9 +21,8 @@ use linefree_bus::client::{BusClient, BusConfig};
 use linefree_bus::journal::{Journal, JournalOptions};
 use linefree_bus::payload::*;
 use linefree_bus::sequenced::{EventPublisher, PublisherOptions};
-use linefree_recording::StoreFile;
 use store_sync::ledger::{Ledger, LedgerReader};
-use store_sync::serve::{Bus, Server, Settings};
+use store_sync::serve::Server;
 
 const AT_MOST: Duration = Duration::from_secs(30);
 
@@ -174,17 +174,7 @@ async fn the_server_tells_of_a_full_disk_and_takes_everything_when_there_is_room
     // The server's disk is small; the source has another.
     let journals = tempfile::tempdir().unwrap();
     mount(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"], &dir);
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let corner = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/corner.toml");
-    let server = Server::start(Settings {
-        layout: StoreFile::read(corner).unwrap().layout,
-        data_dir: dir.join("data"),
-        listen: any,
-        bus: Bus::Embedded(any),
-        cloud: None,
-    })
-    .await
-    .unwrap();
+    let server = Server::start(corner::settings(&dir.join("data"))).await.unwrap();
     let addr = server.console();
     let status = Status::online("floor-1", "floor", "test");
     let (client, mut inbox) =

@@ -3,34 +3,21 @@
 // A helper that fails is a failed test.
 #![allow(clippy::unwrap_used)]
 
+mod corner;
 mod feed;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
+use corner::{publisher, settings};
 use feed::*;
 use linefree_bus::client::{BusClient, BusConfig, Outgoing};
 use linefree_bus::payload::*;
-use linefree_bus::sequenced::{EventPublisher, PublisherOptions};
-use linefree_recording::StoreFile;
 use serde_json::Value;
-use store_sync::serve::{Bus, Server, Settings};
+use store_sync::serve::Server;
 
 const AT_MOST: Duration = Duration::from_secs(20);
-
-fn settings(data: &Path) -> Settings {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/corner.toml");
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    Settings {
-        layout: StoreFile::read(path).unwrap().layout,
-        data_dir: data.to_owned(),
-        listen: any,
-        bus: Bus::Embedded(any),
-        cloud: None,
-    }
-}
 
 /// Status and body of a request made by hand, so that nothing tidies it up.
 fn raw(addr: SocketAddr, request: &str) -> (u16, String) {
@@ -60,18 +47,6 @@ async fn until(addr: SocketAddr, path: &str, what: &str, done: impl Fn(&Value) -
         assert!(began.elapsed() < AT_MOST, "{what} did not happen; {path} says {value}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-async fn publisher(server: &Server, dir: &Path, source: &str) -> (BusClient, EventPublisher) {
-    let status = Status::online(source, "floor", "test");
-    let (client, mut inbox) =
-        BusClient::connect(BusConfig::new(server.bus().clone(), "corner", status)).unwrap();
-    tokio::spawn(async move { while inbox.recv().await.is_some() {} });
-    client.wait_connected(AT_MOST).await.unwrap();
-    let journal = dir.join(source);
-    let (events, _) =
-        EventPublisher::open(&journal, source, client.clone(), PublisherOptions::default()).await.unwrap();
-    (client, events)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -231,10 +206,10 @@ async fn the_console_is_served_to_this_machine_only() {
     let (status, page) = ask("GET /", "127.0.0.1").await.unwrap();
     assert_eq!(status, 200);
     assert!(
-        page.contains("content-security-policy: default-src 'none'") && page.contains("app.js"),
+        page.contains("content-security-policy: default-src 'none'") && page.contains("assets/index.js"),
         "{page}"
     );
-    for path in ["/app.js", "/map.js", "/panels.js", "/dom.js", "/style.css", "/icon.svg"] {
+    for path in ["/assets/index.js", "/me.html", "/me.webmanifest", "/me-worker.js", "/icon.svg"] {
         assert_eq!(ask(&format!("GET {path}"), "localhost:80").await.unwrap().0, 200, "{path}");
     }
     assert_eq!(ask("GET /", "rebound.example").await.unwrap().0, 421);

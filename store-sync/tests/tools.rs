@@ -3,6 +3,7 @@
 // A helper that fails is a failed test.
 #![allow(clippy::unwrap_used)]
 
+mod corner;
 mod feed;
 
 use std::io::Write as _;
@@ -16,23 +17,15 @@ use linefree_bus::client::{BusClient, BusConfig};
 use linefree_bus::journal::JournalOptions;
 use linefree_bus::payload::*;
 use linefree_bus::sequenced::{EventPublisher, PublisherOptions};
-use linefree_recording::StoreFile;
 use store_sync::cloud::receive::{CloudEvents, router};
 use store_sync::ledger::LedgerReader;
-use store_sync::serve::{Bus, Cloud, DataDir, Server, Settings};
+use store_sync::serve::{Cloud, DataDir, Server, Settings};
 
 const AT_MOST: Duration = Duration::from_secs(30);
 
 fn settings(data: &Path, cloud: Option<SocketAddr>) -> Settings {
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let corner = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/corner.toml");
-    Settings {
-        layout: StoreFile::read(corner).unwrap().layout,
-        data_dir: data.to_owned(),
-        listen: any,
-        bus: Bus::Embedded(any),
-        cloud: cloud.map(|addr| Cloud { url: format!("http://{addr}/v1/events"), token_file: None }),
-    }
+    let cloud = cloud.map(|addr| Cloud { url: format!("http://{addr}/v1/events"), token_file: None });
+    Settings { cloud, ..corner::settings(data) }
 }
 
 /// Runs a tool; returns whether it succeeded and what it said.

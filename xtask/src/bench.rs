@@ -1,5 +1,6 @@
-//! `cargo xtask bench`: milliseconds per frame by stage, beside a bare run of the same model in the same process; and
-//! durable events a second beside bare rusqlite ([`crate::bench_ledger`]).
+//! `cargo xtask bench`: milliseconds per frame by stage, beside a bare run of the same model in the same process;
+//! durable events a second beside bare rusqlite ([`crate::bench_ledger`]); and, when asked for, tracking beside the
+//! trackers of PyPI ([`crate::bench_tracking`]) and what a camera costs ([`crate::bench_camera`]).
 //!
 //! The figures are made by the example `bench_detect` of linefree-models, which prints them as JSON; here they are
 //! shown as a table and kept under `target/bench/`.
@@ -19,16 +20,29 @@ const MOST_RATIO: f64 = 1.25;
 
 /// What is measured, and how it is built.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  cargo xtask bench                    detection and the ledger\n  \
+    cargo xtask bench tracking           our tracker and those of PyPI on MOT15, with a table\n  \
+    cargo xtask bench camera             what a camera costs, by how often it is looked at\n  \
+    cargo xtask bench soak --minutes 60  is memory flat over an hour of looped video?")]
 pub struct Options {
+    /// Only this measurement; without it, detection and the ledger.
+    #[arg(value_enum)]
+    part: Option<Part>,
     /// Leave set-up out.
     #[arg(long)]
     pub no_setup: bool,
     /// Build as the demo does instead of optimised as for a store: starts sooner, measures the demo's profile.
     #[arg(long)]
     dev: bool,
-    /// Only one of the measurements.
-    #[arg(long, value_enum)]
+    /// The same as PART.
+    #[arg(long, value_enum, conflicts_with = "part", hide = true)]
     only: Option<Part>,
+    /// Write the tables and plots of docs/ again (tracking, camera).
+    #[arg(long)]
+    docs: bool,
+    /// How long the soak runs.
+    #[arg(long, default_value_t = 60.0, value_name = "MINUTES")]
+    minutes: f64,
     /// Passed on to the measuring program of detection, for example `-- --model person-nanodet-320`.
     #[arg(last = true, value_name = "ARGUMENTS")]
     arguments: Vec<String>,
@@ -41,6 +55,12 @@ enum Part {
     Detect,
     /// Durable events a second.
     Ledger,
+    /// Tracking in one camera, beside the trackers of PyPI.
+    Tracking,
+    /// What a camera costs and what looking less often loses.
+    Camera,
+    /// Memory over a long run.
+    Soak,
 }
 
 /// Measures, prints tables, keeps the JSON.
@@ -49,13 +69,18 @@ enum Part {
 /// When a program does not build or fails, or when something is slower than is wanted.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let profile = if options.dev { "dev" } else { "release" };
-    if options.only != Some(Part::Ledger) {
-        detect(workspace, options, profile)?;
+    let docs = options.docs.then(|| workspace.root.join("docs/design"));
+    match options.part.or(options.only) {
+        Some(Part::Detect) => detect(workspace, options, profile),
+        Some(Part::Ledger) => crate::bench_ledger::run(workspace, profile),
+        Some(Part::Tracking) => crate::bench_tracking::run(workspace, profile, docs.as_deref()),
+        Some(Part::Camera) => crate::bench_camera::run(workspace, profile, docs.as_deref()),
+        Some(Part::Soak) => crate::bench_camera::soak(workspace, profile, options.minutes),
+        None => {
+            detect(workspace, options, profile)?;
+            crate::bench_ledger::run(workspace, profile)
+        }
     }
-    if options.only != Some(Part::Detect) {
-        crate::bench_ledger::run(workspace, profile)?;
-    }
-    Ok(())
 }
 
 fn detect(workspace: &Workspace, options: &Options, profile: &str) -> Result<()> {

@@ -5,7 +5,9 @@
 //! by running them.
 
 mod bench;
+mod bench_camera;
 mod bench_ledger;
+mod bench_tracking;
 mod ci;
 mod demo;
 mod links;
@@ -85,7 +87,7 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Measure milliseconds per frame, by stage, beside a bare run of the model.
+    /// Measure: milliseconds per frame, the ledger, tracking beside its peers, what a camera costs.
     Bench(bench::Options),
     /// Print a shell's completion script for `cargo-xtask`, for those who alias it.
     #[command(

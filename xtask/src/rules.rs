@@ -41,12 +41,16 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Which crates of the workspace may use these libraries at all.
-const ONLY_IN: [(&str, &[&str]); 5] = [
+const ONLY_IN: [(&str, &[&str]); 9] = [
     ("opencv", &["linefree-hardware", "linefree-calibration"]),
     ("ort", &["linefree-models"]),
     ("rumqttc", &["linefree-bus"]),
     ("rumqttd", &["linefree-bus"]),
     ("rusqlite", &["store-sync"]),
+    ("async-nats", &["store-sync"]),
+    ("postgres", &["store-sync"]),
+    ("linux-embedded-hal", &["linefree-hardware"]),
+    ("rcgen", &["linefree-bus"]),
 ];
 
 /// What the pure core must not know.

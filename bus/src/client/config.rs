@@ -3,6 +3,8 @@
 use crate::payload::Status;
 use crate::topic::Subscription;
 use crate::url::BusUrl;
+use rustls::ClientConfig;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -53,6 +55,8 @@ pub struct BusConfig {
     pub status: Status,
     /// What it wants to hear.
     pub subscriptions: Vec<Subscription>,
+    /// Who it is to a broker over TLS: needed for `mqtts://`, see [`client_config`](crate::identity::client_config).
+    pub identity: Option<Arc<ClientConfig>>,
     /// Bounds.
     pub limits: ClientLimits,
 }
@@ -70,8 +74,16 @@ impl BusConfig {
             store,
             status,
             subscriptions: Vec::new(),
+            identity: None,
             limits: ClientLimits::default(),
         }
+    }
+
+    /// Says who it is to a broker over TLS.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Arc<ClientConfig>) -> Self {
+        self.identity = Some(identity);
+        self
     }
 
     /// Adds a subscription.

@@ -1,7 +1,7 @@
 //! What has been received and waits to be consumed, in order and bounded.
 
 use super::{ClientLimits, Shared, lock};
-use crate::payload::{Ack, Event, People, Resend, Shoppers, Status, Watermark};
+use crate::payload::{Ack, Counts, Event, People, Resend, Shoppers, Status, Watermark};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
@@ -30,6 +30,8 @@ pub enum Incoming {
     Ack(Ack),
     /// A request to send again.
     Resend(Resend),
+    /// What a scale's controller has measured.
+    Counts(Counts),
     /// Connected to the broker and subscribed.
     Connected,
     /// The connection is lost; it is being made again.
@@ -54,6 +56,7 @@ impl Incoming {
                 | Self::Watermark(_)
                 | Self::Shoppers { .. }
                 | Self::Progress(_)
+                | Self::Counts(_)
                 | Self::Malformed { .. }
         )
     }

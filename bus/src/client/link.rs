@@ -11,7 +11,7 @@ use crate::topic::{Delivery, Topic, TopicKind};
 use bytes::Bytes;
 use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Packet, Publish,
-    QoS, SubscribeFilter, SubscribeReasonCode,
+    QoS, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,6 +49,9 @@ pub(super) fn spawn(
         .set_last_will(LastWill::new(will_topic, will, QoS::AtLeastOnce, true));
     if let Some(login) = config.url.login() {
         options.set_credentials(&login.username, &login.password);
+    }
+    if let Some(identity) = &config.identity {
+        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(identity))));
     }
     let (client, mut events) = AsyncClient::new(options, REQUESTS);
     // Without it a lone message waits some 40 ms for the other side's delayed TCP acknowledgement (measured).
@@ -243,6 +246,7 @@ fn decode(topic: &Topic, bytes: &[u8]) -> Result<Incoming, String> {
         TopicKind::Status => codec::decode(topic, bytes).map(Incoming::Status),
         TopicKind::Ack => codec::decode(topic, bytes).map(Incoming::Ack),
         TopicKind::Resend => codec::decode(topic, bytes).map(Incoming::Resend),
+        TopicKind::Counts => codec::decode(topic, bytes).map(Incoming::Counts),
     };
     message.map_err(|e| e.to_string())
 }

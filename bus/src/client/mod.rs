@@ -62,6 +62,11 @@ pub enum ConnectError {
     /// The status cannot be encoded.
     #[error(transparent)]
     Codec(#[from] CodecError),
+    /// A URL over TLS, and nothing to show there.
+    #[error(
+        "{0} is a bus over TLS, which asks for a certificate; name its folder as tls_dir in store.toml's [bus]"
+    )]
+    NoIdentity(String),
     /// Not called within a tokio runtime.
     #[error("the bus client needs a tokio runtime around it: {0}")]
     NoRuntime(#[from] tokio::runtime::TryCurrentError),
@@ -215,6 +220,7 @@ impl Shared {
             }
             Outgoing::Ack(a) => packet(&build(TopicKind::Ack, &a.source)?, a),
             Outgoing::Resend(r) => packet(&build(TopicKind::Resend, &r.source)?, r),
+            Outgoing::Counts(c) => packet(&build(TopicKind::Counts, &c.source)?, c),
         }
     }
 }
@@ -265,6 +271,9 @@ impl BusClient {
     #[allow(clippy::needless_pass_by_value)] // A configuration is given away.
     pub fn connect(config: BusConfig) -> Result<(Self, Inbox), ConnectError> {
         let runtime = tokio::runtime::Handle::try_current()?;
+        if config.url.tls() && config.identity.is_none() {
+            return Err(ConnectError::NoIdentity(config.url.to_string()));
+        }
         let own_status = Topic::new(TopicKind::Status, &config.store, &config.status.source)?;
         let will = codec::encode(&own_status, &config.status.last_will())?;
         let shared = Arc::new(Shared {

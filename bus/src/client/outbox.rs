@@ -2,7 +2,7 @@
 
 use super::{ClientLimits, PublishError, lock};
 use crate::codec;
-use crate::payload::{Ack, Event, People, Resend, Shoppers, Status, Watermark};
+use crate::payload::{Ack, Counts, Event, People, Resend, Shoppers, Status, Watermark};
 use crate::topic::{Topic, TopicKind};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
@@ -43,6 +43,8 @@ pub enum Outgoing {
     Ack(Ack),
     /// A request to send again.
     Resend(Resend),
+    /// What a scale's controller has measured.
+    Counts(Counts),
 }
 
 /// An encoded message.
@@ -62,7 +64,11 @@ impl Packet {
 /// The three classes that are bounded each by itself.
 fn class(kind: TopicKind) -> usize {
     match kind {
-        TopicKind::People | TopicKind::Shoppers | TopicKind::Watermark | TopicKind::Progress => MOMENTARY,
+        TopicKind::People
+        | TopicKind::Shoppers
+        | TopicKind::Watermark
+        | TopicKind::Progress
+        | TopicKind::Counts => MOMENTARY,
         TopicKind::Status | TopicKind::Ack | TopicKind::Resend => CONTROL,
         TopicKind::Event => EVENTS,
     }

@@ -1,10 +1,11 @@
 //! One example of each payload and of each kind of event, for the reference and for the tests of the schemas.
 
 use crate::payload::{
-    Ack, Alike, Candidate, CartChanged, CommandAnswered, DeviceFault, Event, EventBody, GateDirection,
-    GatePassed, ItemAttributed, Line, OrderChanged, OrderLine, OrderState, People, Person, PlateDelta,
-    RefundIssued, RefundLine, Resend, ReviewAnswered, ShelfChanged, ShopperForgotten, ShopperPosition,
-    Shoppers, Status, StockCounted, TaskChanged, TaskState, Tracklet, VisitClosed, VisitOpened, Watermark,
+    Ack, Alike, Candidate, CartChanged, CommandAnswered, Counts, DeviceFault, Event, EventBody,
+    GateDirection, GatePassed, ItemAttributed, Line, OrderChanged, OrderLine, OrderState, People, Person,
+    PlateDelta, RefundIssued, RefundLine, Resend, ReviewAnswered, ShelfChanged, ShopperForgotten,
+    ShopperPosition, Shoppers, Status, StockCounted, TaskChanged, TaskState, Tracklet, VisitClosed,
+    VisitOpened, Watermark,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -147,6 +148,16 @@ pub fn examples() -> Vec<Example> {
             "resend",
             "A receiver has 8 events of the shelf and wants the ninth and all after it.",
             Resend { source: "shelf-1".to_owned(), epoch: EPOCH, from_seq: 9 },
+        ),
+        example(
+            "Counts",
+            "counts",
+            "A controller of three plates, two minutes after it was switched on; its second converter does not answer.",
+            Counts {
+                source: "scale-3".to_owned(),
+                uptime_ms: 120_350,
+                counts: vec![Some(211_873), None, Some(-40_112)],
+            },
         ),
     ]);
     all

@@ -9,7 +9,7 @@ mod tables;
 pub use examples::{Example, examples};
 
 use crate::codec::MAX_PAYLOAD_BYTES;
-use crate::payload::{Ack, Event, People, Resend, Shoppers, Status, Watermark};
+use crate::payload::{Ack, Counts, Event, People, Resend, Shoppers, Status, Watermark};
 use crate::topic::{Delivery, PREFIX, TOPICS, TopicRow};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -27,6 +27,7 @@ pub fn schemas() -> BTreeMap<&'static str, Schema> {
     }
     BTreeMap::from([
         ("Ack", schema::<Ack>()),
+        ("Counts", schema::<Counts>()),
         ("Event", schema::<Event>()),
         ("People", schema::<People>()),
         ("Resend", schema::<Resend>()),

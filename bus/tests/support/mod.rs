@@ -37,10 +37,34 @@ impl Mosquitto {
             eprintln!("skipped: no mosquitto binary here (apt-get install mosquitto)");
             return None;
         };
+        Self::start_with(binary, "allow_anonymous true\n").await
+    }
+
+    /// With mutual TLS and access rules, from the files of an identity folder; as root, who made them.
+    pub async fn start_guarded(dir: &Path) -> Option<Self> {
+        let binary = "/usr/sbin/mosquitto";
+        if !Path::new(binary).exists() {
+            eprintln!("skipped: no mosquitto binary here (apt-get install mosquitto)");
+            return None;
+        }
+        let file = |name: &str| dir.join(name).display().to_string();
+        let settings = format!(
+            "user root\ncafile {}\ncertfile {}\nkeyfile {}\ncrlfile {}\nacl_file {}\nrequire_certificate true\n\
+             use_identity_as_username true\nuse_username_as_clientid true\nallow_anonymous false\n",
+            file("ca.pem"),
+            file("bus.pem"),
+            file("bus.key"),
+            file("crl.pem"),
+            file("acl")
+        );
+        Self::start_with(binary, &settings).await
+    }
+
+    async fn start_with(binary: &str, settings: &str) -> Option<Self> {
         let addr = free_addr();
         let dir = tempfile::tempdir().unwrap();
         let config = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\nset_tcp_nodelay true\n",
+            "persistence false\nmax_queued_messages 0\nset_tcp_nodelay true\nlistener {} 127.0.0.1\n{settings}",
             addr.port()
         );
         std::fs::write(dir.path().join("mosquitto.conf"), config).unwrap();

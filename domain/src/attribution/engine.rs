@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::content::{Action, Catalogue, Content};
 use super::hypotheses::{Cluster, Holder, Hypothesis, Pruning, log_add};
 use super::reach::Reach;
+use super::view::ProductView;
 use crate::ids::{PlateIndex, ProductIndex, ShopperId};
 use crate::layout::StoreLayout;
 use crate::shelf::{PlateChange, ShelfEvent};
@@ -91,7 +92,12 @@ impl Attribution {
     }
 
     /// Explains an event and revises the belief. Candidates come best first.
-    pub fn handle_event(&mut self, event: &ShelfEvent, reach: &Reach<'_>) -> Vec<Candidate> {
+    pub fn handle_event(
+        &mut self,
+        event: &ShelfEvent,
+        reach: &Reach<'_>,
+        views: &[&ProductView],
+    ) -> Vec<Candidate> {
         let shoppers = self.near(reach, &event.changes);
         let plates: Vec<PlateIndex> = event.changes.iter().map(|c| c.plate).collect();
         let mut holders: Vec<Holder> = shoppers.iter().map(|s| Holder::Shopper(*s)).collect();
@@ -108,7 +114,10 @@ impl Attribution {
             .collect();
         held.sort_unstable();
         held.dedup();
-        let contents = self.catalogue.contents(event, &held);
+        let mut contents = self.catalogue.contents(event, &held);
+        for content in &mut contents {
+            content.log_weight += views.iter().map(|view| view.log_likelihood(content)).sum::<f64>();
+        }
         let mut actors = ActorCache { reach, shoppers: &shoppers, event, cache: BTreeMap::new() };
 
         let mut grown = Vec::new();
@@ -136,7 +145,7 @@ impl Attribution {
         let mut near: Vec<(ShopperId, f64)> =
             reach.shoppers(changes).into_iter().map(|s| (s, reach.log_likelihood(s, changes))).collect();
         near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        let best = near.first().map_or(0.0, |n| n.1).max(reach.nobody(changes));
+        let best = near.first().map_or(0.0, |n| n.1).max(reach.nobody());
         near.into_iter()
             .filter(|(_, log)| *log > best - 9.0)
             .take(self.config.shoppers_considered)
@@ -327,7 +336,7 @@ impl ActorCache<'_> {
                 let changes = &event.changes[start..end];
                 let mut actors: Vec<Actor> =
                     shoppers.iter().map(|s| (Some(*s), reach.log_likelihood(*s, changes))).collect();
-                actors.push((None, reach.nobody(changes)));
+                actors.push((None, reach.nobody()));
                 let total = actors.iter().fold(f64::NEG_INFINITY, |sum, (_, log)| log_add(sum, *log));
                 actors.iter_mut().for_each(|(_, log)| *log -= total);
                 actors.retain(|(_, log)| *log > -9.0);

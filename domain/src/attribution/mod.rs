@@ -15,7 +15,9 @@ mod content;
 mod engine;
 mod hypotheses;
 mod reach;
+mod view;
 
 pub use engine::{Attribution, AttributionConfig, Candidate, QuantityOdds};
 pub use hypotheses::Holder;
 pub use reach::{Reach, ReachConfig};
+pub use view::ProductView;

@@ -1,8 +1,8 @@
 //! Who could have reached there: bodies and hands against plates, over the whole interval of handling.
 
-use nalgebra::{Matrix2, Point2, Point3, Vector2};
+use nalgebra::{Matrix2, Point2, Vector2};
 
-use crate::floor::FloorTracker;
+use crate::floor::{FloorTracker, Position};
 use crate::ids::{PlateIndex, ShopperId};
 use crate::layout::StoreLayout;
 use crate::shelf::PlateChange;
@@ -11,52 +11,74 @@ use crate::time::StoreTime;
 /// How people stand and reach, relative to the plate they handle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReachConfig {
-    /// Mean distance of the body in front of the plate's middle, metres.
+    /// Mean distance of the body from the plate's front edge, metres.
     pub stand_off_m: f64,
     /// Its standard deviation, metres.
     pub stand_off_sd_m: f64,
-    /// Standard deviation of the body's position along the shelf, metres.
+    /// Standard deviation of the body's position along the shelf for who stands right before the plate, metres.
     pub sideways_sd_m: f64,
+    /// The same for who reaches past somebody or something, metres.
+    pub aside_sd_m: f64,
+    /// Share of reaches past somebody or something.
+    pub aside_share: f64,
     /// Share of reaches that do not look like that: long arms, odd postures, position errors.
     pub odd_share: f64,
     /// Standard deviation of the body's position in an odd reach, metres.
     pub odd_sd_m: f64,
+    /// Error of positions that no averaging removes, metres.
+    pub place_sd_m: f64,
+    /// Standard deviation of the velocity of who handles something, per axis, metres a second.
+    pub still_sd_m_s: f64,
+    /// The same for who walks by.
+    pub walk_sd_m_s: f64,
+    /// Share of bystanders who walk.
+    pub walk_share: f64,
     /// The hand is at the plate within this long after handling began, seconds; a shelf settles later.
     pub handling_s: f64,
-    /// Seconds of standing there that count as one independent look.
-    pub look_s: f64,
-    /// Most independent looks one event can give.
-    pub looks_max: f64,
-    /// Spread of a handling hand about the plate, metres.
-    pub hand_sd_m: f64,
-    /// The least a hand far away can say: natural logarithm.
-    pub hand_floor: f64,
-    /// Body distance at which "somebody we do not see" is as likely, metres.
-    pub unseen_at_m: f64,
+    /// Probability that a hand which a camera sees meanwhile is the one at the plate.
+    pub hand_share: f64,
+    /// Where the hands of others are: a space of this many cubic metres.
+    pub hand_space_m3: f64,
+    /// Sightings within this time are one look, seconds.
+    pub hand_look_s: f64,
+    /// The most that hands can say for and against somebody: natural logarithm.
+    pub hand_limit: f64,
+    /// Density of somebody whom no camera sees at the place where one stands to reach, per square metre.
+    pub unseen_per_m2: f64,
 }
 
 impl Default for ReachConfig {
     fn default() -> Self {
         Self {
-            stand_off_m: 0.50,
-            stand_off_sd_m: 0.25,
-            sideways_sd_m: 0.30,
-            odd_share: 0.05,
+            stand_off_m: 0.42,
+            stand_off_sd_m: 0.16,
+            sideways_sd_m: 0.18,
+            aside_sd_m: 0.42,
+            aside_share: 0.25,
+            odd_share: 0.03,
             odd_sd_m: 0.9,
+            place_sd_m: 0.05,
+            still_sd_m_s: 0.22,
+            walk_sd_m_s: 0.8,
+            walk_share: 0.4,
             handling_s: 2.0,
-            look_s: 1.0,
-            looks_max: 2.5,
-            hand_sd_m: 0.12,
-            hand_floor: -4.0,
-            unseen_at_m: 2.2,
+            hand_share: 0.75,
+            hand_space_m3: 0.8,
+            hand_look_s: 0.25,
+            hand_limit: 7.0,
+            unseen_per_m2: 6e-4,
         }
     }
 }
 
 /// Height above a plate within which a hand handles what lies on it, metres.
 const HANDLING_HEIGHT_M: f64 = 0.35;
-/// Fewest hand sightings that say anything.
-const HAND_SIGHTINGS_MIN: usize = 3;
+/// An arm that disappears in a shelf is seen to end at most this far before the shelf's edge, metres.
+const IN_FRONT_M: f64 = 0.15;
+/// Spread of a handling hand about that space, metres.
+const HAND_SD_M: f64 = 0.05;
+/// A hand's sightings blur the space about a plate by so many of their standard deviations.
+const HAND_BLUR: f64 = 2.5;
 
 /// Reach of everyone on the floor.
 #[derive(Debug, Clone, Copy)]
@@ -95,41 +117,37 @@ impl<'a> Reach<'a> {
         ids
     }
 
-    /// Log-likelihood of where this shopper was, given that they handled these plates.
+    /// Log-likelihood of where this shopper was, given that they handled these plates, against having stood by.
     ///
-    /// Comparable between shoppers and with [`Self::nobody`] for the same changes. A mixture of an ordinary reach
-    /// (a Gaussian in front of the plate) and an odd one, averaged over the path and counted as at most
-    /// [`ReachConfig::looks_max`] independent looks: consecutive positions share their error.
+    /// Comparable between shoppers and with [`Self::nobody`] for the same changes. Where one stands to reach is drawn
+    /// once a reach, so that the whole path is one look: its mean place, in a mixture of standing right before the
+    /// plate, reaching past somebody and an odd posture; its mean velocity, for who handles stands; and the hands.
     #[must_use]
     pub fn log_likelihood(&self, shopper: ShopperId, changes: &[PlateChange]) -> f64 {
         let Some(front) = self.front(changes.iter().map(|c| c.plate)) else {
             return f64::NEG_INFINITY;
         };
         let (start, end) = self.interval(changes);
-        let path = self.floor.path(shopper, start, end);
-        let mut positions: Vec<(Point2<f64>, Matrix2<f64>)> =
-            path.into_iter().map(|(_, p)| (p.at, p.cov_m2)).collect();
-        if positions.is_empty() {
-            let at_ends = [start, end].into_iter().filter_map(|t| self.floor.position(shopper, t));
-            positions.extend(at_ends.map(|p| (p.at, p.cov_m2)));
+        let mut path: Vec<Position> =
+            self.floor.path(shopper, start, end).into_iter().map(|(_, p)| p).collect();
+        if path.is_empty() {
+            path.extend([start, end].into_iter().filter_map(|t| self.floor.position(shopper, t)));
         }
-        if positions.is_empty() {
+        if path.is_empty() {
             return f64::NEG_INFINITY;
         }
-        let mean = positions.iter().map(|(at, cov)| self.body(&front, *at, cov)).sum::<f64>()
-            / positions.len() as f64;
-        let looks = self.looks(end.seconds_since(start));
-        mean * looks + self.hands(shopper, &front, start, end)
+        let n = path.len() as f64;
+        let at = Point2::from(path.iter().map(|p| p.at.coords).sum::<Vector2<f64>>() / n);
+        // Errors of successive positions are alike: their mean is hardly better than one of them.
+        let cov_m2 = path.iter().map(|p| p.cov_m2).sum::<Matrix2<f64>>() / n;
+        let velocity = path.iter().map(|p| p.velocity).sum::<Vector2<f64>>() / n;
+        self.body(&front, at, &cov_m2) + self.stillness(velocity) + self.hands(shopper, &front, start, end)
     }
 
     /// Log-likelihood for somebody whom no camera sees.
     #[must_use]
-    pub fn nobody(&self, changes: &[PlateChange]) -> f64 {
-        let (start, end) = self.interval(changes);
-        let variance = self.config.odd_sd_m.powi(2);
-        let odd = self.config.odd_share / (std::f64::consts::TAU * variance)
-            * (-self.config.unseen_at_m.powi(2) / (2.0 * variance)).exp();
-        odd.ln() * self.looks(end.seconds_since(start))
+    pub fn nobody(&self) -> f64 {
+        self.config.unseen_per_m2.ln()
     }
 
     /// When hands were at these plates.
@@ -139,8 +157,14 @@ impl<'a> Reach<'a> {
         (start, end.unwrap_or(start))
     }
 
-    fn looks(&self, duration_s: f64) -> f64 {
-        (duration_s / self.config.look_s).clamp(1.0, self.config.looks_max)
+    /// Log of how much likelier this velocity is for who handles something than for a bystander.
+    fn stillness(&self, velocity: Vector2<f64>) -> f64 {
+        let config = &self.config;
+        let density = |sd: f64| (-velocity.norm_squared() / (2.0 * sd * sd)).exp() / (sd * sd);
+        let (still, walking) = (density(config.still_sd_m_s), density(config.walk_sd_m_s));
+        let bystander = (1.0 - config.walk_share) * still + config.walk_share * walking;
+        let odd = config.odd_share * walking;
+        (((1.0 - config.odd_share) * still + odd).max(1e-30) / bystander.max(1e-30)).ln()
     }
 
     fn front(&self, plates: impl Iterator<Item = PlateIndex>) -> Option<Front> {
@@ -170,42 +194,45 @@ impl<'a> Reach<'a> {
         let config = &self.config;
         let along = Vector2::new(-front.facing.y, front.facing.x);
         let axes = Matrix2::from_columns(&[along, front.facing]);
-        let seen = axes.transpose() * cov_m2 * axes;
-        let usual = Matrix2::new(
-            config.sideways_sd_m.powi(2) + front.half_width_m.powi(2) / 3.0,
-            0.0,
-            0.0,
-            config.stand_off_sd_m.powi(2),
-        );
+        let seen = axes.transpose() * cov_m2 * axes + Matrix2::identity() * config.place_sd_m.powi(2);
         let local = axes.transpose() * (at - front.centre);
-        let off = local - Vector2::new(0.0, config.stand_off_m);
+        let off = local - Vector2::new(0.0, front.half_depth_m + config.stand_off_m);
+        let wide_m2 = front.half_width_m.powi(2) / 3.0;
+        let stance = |sideways_sd_m: f64| {
+            let spread = Vector2::new(sideways_sd_m.powi(2) + wide_m2, config.stand_off_sd_m.powi(2));
+            gaussian2(off, Matrix2::from_diagonal(&spread) + seen)
+        };
         let odd = Matrix2::identity() * config.odd_sd_m.powi(2);
-        let mixed = (1.0 - config.odd_share) * gaussian2(off, usual + seen)
+        let mixed = (1.0 - config.aside_share - config.odd_share) * stance(config.sideways_sd_m)
+            + config.aside_share * stance(config.aside_sd_m)
             + config.odd_share * gaussian2(off, odd + seen);
         mixed.max(1e-30).ln()
     }
 
+    /// Log of how much likelier the hands that were seen are for who handles this than for who does not: a hand at the
+    /// plate speaks for them, hands seen elsewhere all the while against.
     fn hands(&self, shopper: ShopperId, front: &Front, start: StoreTime, end: StoreTime) -> f64 {
+        let config = &self.config;
         let along = Vector2::new(-front.facing.y, front.facing.x);
-        let outside_m = |at: Point3<f64>| {
-            let off = at.xy() - front.centre;
-            let beyond = |value: f64, half: f64| (value.abs() - half).max(0.0);
-            let above = (at.z - front.height_m - HANDLING_HEIGHT_M).max(0.0);
-            let below = (front.height_m - at.z).max(0.0);
-            let across = [
-                beyond(off.dot(&along), front.half_width_m),
-                beyond(off.dot(&front.facing), front.half_depth_m),
-                above + below,
-            ];
-            across.iter().map(|d| d * d).sum::<f64>().sqrt()
-        };
-        let mut count = 0;
-        let nearest = self.floor.hands_of(shopper, start, end).fold(f64::NEG_INFINITY, |best, hand| {
-            count += 1;
-            let variance = self.config.hand_sd_m.powi(2) + hand.sd_m.powi(2);
-            best.max(-outside_m(hand.at).powi(2) / (2.0 * variance))
-        });
-        if count < HAND_SIGHTINGS_MIN { 0.0 } else { nearest.max(self.config.hand_floor) }
+        let half_m = [front.half_width_m, front.half_depth_m + IN_FRONT_M / 2.0, HANDLING_HEIGHT_M / 2.0];
+        let (mut sum, mut look, mut seen): (f64, Option<StoreTime>, (f64, f64)) = (0.0, None, (0.0, 0.0));
+        for hand in self.floor.hands_of(shopper, start, end) {
+            let off = hand.at.xy() - front.centre;
+            let above = hand.at.z - front.height_m - half_m[2];
+            let off_m = [off.dot(&along), off.dot(&front.facing) - IN_FRONT_M / 2.0, above];
+            let outside2 = off_m.iter().zip(half_m).map(|(o, h)| (o.abs() - h).max(0.0).powi(2)).sum::<f64>();
+            let sd_m = hand.sd_m.max(0.03).hypot(HAND_SD_M);
+            let space_m3: f64 = half_m.iter().map(|h| 2.0 * h + HAND_BLUR * sd_m).product();
+            let there = (-outside2 / (2.0 * sd_m.powi(2))).exp() * config.hand_space_m3 / space_m3;
+            let ratio = (1.0 - config.hand_share + config.hand_share * there).ln();
+            if look.is_none_or(|since| hand.time.seconds_since(since) > config.hand_look_s) {
+                sum += if seen.1 > 0.0 { seen.0 / seen.1 } else { 0.0 };
+                (look, seen) = (Some(hand.time), (0.0, 0.0));
+            }
+            seen = (seen.0 + ratio, seen.1 + 1.0);
+        }
+        sum += if seen.1 > 0.0 { seen.0 / seen.1 } else { 0.0 };
+        sum.clamp(-config.hand_limit, config.hand_limit)
     }
 }
 

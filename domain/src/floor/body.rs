@@ -43,7 +43,62 @@ pub(super) struct Body {
     pub(super) stretch: Option<StretchNumber>,
     /// Since when somebody else stands in the same place, apart for no camera.
     pub(super) together: BTreeMap<ShopperId, StoreTime>,
+    pub(super) height: Height,
     pub(super) shown: Shopper,
+}
+
+/// How tall somebody is, as far as cameras have measured it.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Height {
+    count: f64,
+    sum_m: f64,
+}
+
+/// Error of one measured height, and of the mean of however many, metres.
+const HEIGHT_SD_M: f64 = 0.08;
+const HEIGHT_BIAS_SD_M: f64 = 0.03;
+/// Spread of heights among people, metres.
+const HEIGHTS_SD_M: f64 = 0.11;
+/// Older measurements fade, so that one mistaken for another is not measured wrongly for ever.
+const HEIGHTS_KEPT: f64 = 60.0;
+/// The most that one height can say, nats.
+const HEIGHT_LIMIT: f64 = 2.0;
+/// The most that two means of heights can say, nats.
+const HEIGHTS_LIMIT: f64 = 4.0;
+
+impl Height {
+    fn note(&mut self, height_m: Option<f64>) {
+        let Some(height_m) = height_m.filter(|h| (0.5..2.5).contains(h)) else { return };
+        if self.count >= HEIGHTS_KEPT {
+            let fade = (HEIGHTS_KEPT - 1.0) / HEIGHTS_KEPT;
+            (self.count, self.sum_m) = (self.count * fade, self.sum_m * fade);
+        }
+        self.count += 1.0;
+        self.sum_m += height_m;
+    }
+
+    /// What two sets of measurements say for being of two people rather than of one, nats.
+    pub(super) fn misfit(&self, other: &Self, limit: f64) -> f64 {
+        if self.count == 0.0 || other.count == 0.0 {
+            return 0.0;
+        }
+        let off_m = self.sum_m / self.count - other.sum_m / other.count;
+        let same =
+            HEIGHT_SD_M.powi(2) * (1.0 / self.count + 1.0 / other.count) + 2.0 * HEIGHT_BIAS_SD_M.powi(2);
+        let two = same + 2.0 * HEIGHTS_SD_M.powi(2);
+        let cost = |var: f64| 0.5 * (off_m * off_m / var + var.ln());
+        (cost(same) - cost(two)).clamp(-limit, limit)
+    }
+
+    fn join(&mut self, other: &Self) {
+        (self.count, self.sum_m) = (self.count + other.count, self.sum_m + other.sum_m);
+    }
+
+    fn of(height_m: Option<f64>) -> Self {
+        let mut height = Self::default();
+        height.note(height_m);
+        height
+    }
 }
 
 impl Body {
@@ -72,6 +127,7 @@ impl Body {
             history: History::default(),
             stretch: None,
             together: BTreeMap::new(),
+            height: Height::of(person.height_m),
             shown: Shopper::unknown(time, person.foot),
         };
         body.history.push(time, &belief, config.history_s);
@@ -115,7 +171,8 @@ impl Body {
             (false, true) => config.link_log_odds,
             (false, false) => 0.0,
         };
-        Some(0.5 * (d2 + log_det) - known)
+        let height = self.height.misfit(&Height::of(person.height_m), HEIGHT_LIMIT);
+        Some(0.5 * (d2 + log_det) - known + height)
     }
 
     /// Takes a sighting as this body's; `doubt` scales its covariance.
@@ -146,6 +203,7 @@ impl Body {
         self.last_seen = time;
         self.at_last = self.belief;
         self.hits = self.hits.saturating_add(1);
+        self.height.note(person.height_m);
         self.recent = [self.recent[1], self.recent[2], time];
         self.links.insert(camera, Link { track: person.track, time });
         self.history.push(time, &self.belief, config.history_s);
@@ -164,6 +222,11 @@ impl Body {
         now.seconds_since(self.last_seen)
     }
 
+    /// What their heights say for being two people, nats.
+    pub(super) fn heights_apart(&self, other: &Self) -> f64 {
+        self.height.misfit(&other.height, HEIGHTS_LIMIT)
+    }
+
     /// Did one camera see both of them, at whatever moment since `since`? Then they are two.
     pub(super) fn told_apart_from(&self, other: &Self, since: StoreTime) -> bool {
         self.links.iter().any(|(camera, mine)| {
@@ -179,6 +242,7 @@ impl Body {
         self.at_last = trial.at_last;
         self.hits = self.hits.saturating_add(trial.hits);
         self.seen_s += trial.seen_s;
+        self.height.join(&trial.height);
         self.links.extend(trial.links.iter().map(|(c, l)| (*c, *l)));
         self.history.append(&trial.history);
         self.stretch = trial.stretch.or(self.stretch);

@@ -171,7 +171,7 @@ impl FloorTracker {
             // Nobody falls from the sky: whoever can be a lost shopper is one.
             0.5 * (self.config.gate_d2 + 2.0 * self.walk.most_var_m2.ln()) + 1.0
         };
-        Some(0.5 * (d2 + log_det) - newcomer)
+        Some(0.5 * (d2 + log_det) - newcomer + lost.heights_apart(trial))
     }
 
     /// Is a trial but another camera's view of a shopper whom others see at the same place now?

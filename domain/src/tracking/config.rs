@@ -7,6 +7,14 @@ use super::motion::BoxNoise;
 pub struct TrackerConfig {
     /// Noise of boxes and of people's movement.
     pub noise: BoxNoise,
+    /// Are scores meant relative to what this detector gives to those it is sure of (the upper quarter of all its
+    /// scores so far)? Then one set of thresholds serves detectors whose scores mean different things. A camera role
+    /// knows its model's own threshold and says no.
+    pub relative_scores: bool,
+    /// How much the noise of a detection grows with doubt: times one plus this for a score of 0, nothing for a score
+    /// of 1. (A detector is unsure where somebody is half hidden, and there its boxes jump; the idea of the NSA Kalman
+    /// filter, Du et al., GIAOTracker, ICCVW 2021.)
+    pub doubt_noise: f64,
     /// Detections from this score on are matched first, and to everybody (ByteTrack).
     pub strong_score: f64,
     /// Detections from this score on are matched second, and only to those seen of late; weaker ones are ignored.
@@ -37,10 +45,12 @@ impl Default for TrackerConfig {
     fn default() -> Self {
         Self {
             noise: BoxNoise::default(),
-            strong_score: 0.6,
+            relative_scores: true,
+            doubt_noise: 10.0,
+            strong_score: 0.7,
             weak_score: 0.1,
-            birth_score: 0.7,
-            confirm_hits: 3,
+            birth_score: 0.9,
+            confirm_hits: 4,
             keep_s: 2.0,
             trial_keep_s: 0.3,
             weak_recent_frames: 2,

@@ -4,6 +4,7 @@ mod assignment;
 mod config;
 mod delayed;
 mod motion;
+mod scores;
 mod tracker;
 mod tracklets;
 

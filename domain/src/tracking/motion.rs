@@ -32,7 +32,7 @@ impl Default for BoxNoise {
         Self {
             measured_place: 0.05,
             measured_width: 0.08,
-            acceleration: 0.3,
+            acceleration: 0.2,
             width_acceleration: 0.2,
             first_velocity: 0.6,
             velocity_fade_s: 1.0,
@@ -127,6 +127,16 @@ impl BoxFilter {
         self.top.correct(seen.y, place);
         self.bottom.correct(seen.y + seen.h, place);
         self.width.correct(seen.w, (noise.measured_width * seen.h).powi(2));
+    }
+
+    /// Takes a detection that is so many times less exact than others.
+    pub(super) fn correct_doubted(&mut self, seen: &PixelBox, noise: &BoxNoise, times: f64) {
+        let noise = BoxNoise {
+            measured_place: times * noise.measured_place,
+            measured_width: times * noise.measured_width,
+            ..*noise
+        };
+        self.correct(seen, &noise);
     }
 
     /// How unlikely a detection is: squared Mahalanobis distance of middle, top, bottom and width.

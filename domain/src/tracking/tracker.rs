@@ -7,6 +7,7 @@ use crate::time::StoreTime;
 use super::assignment::Assignment;
 use super::config::TrackerConfig;
 use super::motion::BoxFilter;
+use super::scores::Scores;
 use super::{Appearance, Detection, Track};
 
 /// What a tracker has met so far.
@@ -28,6 +29,8 @@ pub struct TrackerCounters {
 #[derive(Debug, Clone, Copy)]
 struct Sighting {
     detection: Detection,
+    /// Its score, relative to the detector's own where the thresholds are.
+    score: f64,
     appearance: Option<Appearance>,
     /// Does no other detection cover a good part of it?
     clear: bool,
@@ -63,6 +66,7 @@ pub struct Tracker {
     next_id: u32,
     last_frame: Option<StoreTime>,
     counters: TrackerCounters,
+    scores: Scores,
     assignment: Assignment,
     strong: Vec<Sighting>,
     weak: Vec<Sighting>,
@@ -81,6 +85,7 @@ impl Tracker {
             next_id: 1,
             last_frame: None,
             counters: TrackerCounters::default(),
+            scores: Scores::default(),
             assignment: Assignment::default(),
             strong: Vec::new(),
             weak: Vec::new(),
@@ -147,21 +152,80 @@ impl Tracker {
         &self.tracks
     }
 
+    /// Moves those seen in the last frame on to `time` without looking for people: by as much as `shift` says that a
+    /// box has moved since (dx, dy, pixels; it is told the box and what to expect), else by their own movement. Gives
+    /// where they are then.
+    ///
+    /// For frames in which the detector does not run. Nobody is confirmed, lost or found by it; times must rise.
+    pub fn carry(
+        &mut self,
+        time: StoreTime,
+        mut shift: impl FnMut(&PixelBox, (f64, f64)) -> Option<(f64, f64)>,
+    ) -> &[Track] {
+        self.tracks.clear();
+        let dt = match self.last_frame {
+            Some(last) if time > last => time.seconds_since(last),
+            _ => {
+                self.counters.frames_out_of_order += 1;
+                return &self.tracks;
+            }
+        };
+        self.last_frame = Some(time);
+        let noise = self.config.noise;
+        for f in &mut self.followed {
+            let seen = f.frames_unseen == 0;
+            f.filter.predict(dt, &noise, !seen);
+            if !seen {
+                continue;
+            }
+            // The last box goes as the believed one does, unless it is seen to go elsewhere.
+            let (now, then) = (f.filter.bbox(), f.at_last.bbox());
+            let middle = |b: &PixelBox| (b.x + b.w / 2.0, b.y + b.h / 2.0);
+            let guess = (middle(&now).0 - middle(&then).0, middle(&now).1 - middle(&then).1);
+            let (x, y) = shift(&f.last_box, guess).unwrap_or(guess);
+            f.last_box.x += x;
+            f.last_box.y += y;
+            f.filter.correct_doubted(&f.last_box, &noise, CARRIED_NOISE);
+            f.at_last = f.filter;
+            f.last_seen = time;
+            f.seen_look = None;
+            if f.confirmed {
+                self.tracks.push(f.track());
+            }
+        }
+        &self.tracks
+    }
+
+    /// Is anybody on trial, and was seen in the last frame?
+    #[must_use]
+    pub fn on_trial(&self) -> bool {
+        self.followed.iter().any(|f| !f.confirmed && f.frames_unseen == 0)
+    }
+
     fn sort_detections(&mut self, detections: &[Detection], appearances: &[Option<Appearance>]) {
         self.counters.detections += detections.len() as u64;
         self.strong.clear();
         self.weak.clear();
+        let sure = if self.config.relative_scores {
+            for d in detections.iter().filter(|d| d.score.is_finite()) {
+                self.scores.add(d.score);
+            }
+            self.scores.sure()
+        } else {
+            1.0
+        };
         for (i, d) in detections.iter().enumerate() {
+            let score = (d.score / sure).min(1.0);
             let sighting = |d: &Detection| {
                 let covered = |o: &Detection| o.bbox.overlap_px2(&d.bbox) > COVERED * d.bbox.area_px2();
                 let clear = !detections.iter().enumerate().any(|(j, o)| j != i && covered(o));
-                Sighting { detection: *d, appearance: appearances.get(i).copied().flatten(), clear }
+                Sighting { detection: *d, score, appearance: appearances.get(i).copied().flatten(), clear }
             };
             if !d.bbox.is_valid() || !d.score.is_finite() || d.bbox.area_px2() > 1e12 {
                 self.counters.bad_detections += 1;
-            } else if d.score >= self.config.strong_score {
+            } else if score >= self.config.strong_score {
                 self.strong.push(sighting(d));
-            } else if d.score >= self.config.weak_score {
+            } else if score >= self.config.weak_score {
                 self.weak.push(sighting(d));
             }
         }
@@ -190,7 +254,7 @@ impl Tracker {
         self.match_up(time, &mut weak, |f| f.confirmed && f.frames_unseen <= recent);
         self.match_up(time, &mut strong, |f| !f.confirmed);
         for d in &strong {
-            if d.detection.score >= self.config.birth_score {
+            if d.score >= self.config.birth_score {
                 self.begin(time, d);
             }
         }
@@ -323,7 +387,8 @@ impl Followed {
                 self.filter.correct(&between, noise);
             }
         } else {
-            self.filter.correct(&d.bbox, noise);
+            let times = 1.0 + config.doubt_noise * (1.0 - sighting.score).max(0.0);
+            self.filter.correct_doubted(&d.bbox, noise, times);
         }
         self.at_last = self.filter;
         self.last_box = d.bbox;
@@ -335,6 +400,8 @@ impl Followed {
     }
 }
 
+/// A carried box is so many times less exact than a detected one.
+const CARRIED_NOISE: f64 = 2.0;
 /// A box is covered when another takes up more than this share of it: its colours are then another's too.
 const COVERED: f64 = 0.15;
 /// Looks that make an appearance worth comparing.

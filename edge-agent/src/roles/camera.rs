@@ -24,7 +24,7 @@ use super::{Role, Site};
 use crate::convert;
 use crate::paths;
 use crate::report::Stages;
-use crate::vision::{Vision, person_detector, threshold};
+use crate::vision::{Vision, sight};
 
 /// Status counters are told this often, frames.
 const STATUS_EVERY: u64 = 20;
@@ -49,6 +49,7 @@ pub(super) async fn run(site: Site) -> anyhow::Result<()> {
     let assignments = assignments(&site)?;
     if assignments.is_empty() {
         tracing::warn!("no camera to watch: nobody will be seen");
+        return Ok(());
     }
     let runtime = paths::runtime()?;
     let registry = paths::registry()?;
@@ -57,10 +58,8 @@ pub(super) async fn run(site: Site) -> anyhow::Result<()> {
         let layout = &site.store.layout.cameras[assignment.camera.0];
         let camera =
             open(&assignment.source, FOLDER_RATE_HZ).with_context(|| format!("open camera {}", layout.id))?;
-        let frame_px = camera.info().size_px.unwrap_or(layout.size_px);
-        let detector = person_detector(&runtime, &registry, &site.store.live.detector, frame_px, 1)?;
-        let threshold = threshold(&registry, &site.store.live.detector)?;
-        let vision = Vision::new(camera, assignment.camera, detector, threshold);
+        let sight = sight(camera, layout.size_px, &runtime, &registry, &site.store.live.detector)?;
+        let vision = Vision::new(sight, assignment.camera);
         let replayed = site.recording.is_some();
         let wanted = if replayed { vec![progress_subscription()] } else { Vec::new() };
         let (device, inbox) = Device::connect(&site, layout.id.to_string(), Role::Camera, &wanted)?;
@@ -136,12 +135,19 @@ impl Watch {
         let mut pacer = recorded.map(|at| Pacer::new(site.pace, at, self.tap.progress.clone()));
         let mut last = start;
         loop {
+            if *site.stop.borrow() && recorded.is_none() {
+                self.tell_status();
+                self.handle.block_on(self.device.client.close(Duration::from_secs(2)));
+                return Ok((self.vision.frames(), *self.vision.stages()));
+            }
             let people = match self.vision.next_people(start, layout) {
                 Ok(Some(people)) => people,
                 Ok(None) => break,
                 Err(error) => match error.downcast_ref::<CameraError>().and_then(CameraError::retry_in) {
                     Some(wait) => {
                         tracing::warn!("{error:#}");
+                        // A camera that is away is no agent that hangs.
+                        self.tell_status();
                         self.handle.block_on(tokio::time::sleep(wait.min(Duration::from_secs(5))));
                         continue;
                     }
@@ -189,7 +195,12 @@ impl Watch {
     }
 
     fn tell_status(&mut self) {
-        let mut counters = BTreeMap::from([("frames".to_string(), self.vision.frames())]);
+        let looks = self.vision.looks();
+        let mut counters = BTreeMap::from([
+            ("frames".to_string(), looks.frames),
+            ("frames_detected".to_string(), looks.detected),
+            ("frames_dropped".to_string(), self.vision.dropped()),
+        ]);
         for fault in self.vision.take_faults() {
             tracing::warn!(device = fault.device, "{}", fault.message);
             *counters.entry(format!("fault_{}", fault.kind.name())).or_default() += 1;

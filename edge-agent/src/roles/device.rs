@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use linefree_bus::client::{BusClient, BusConfig, Inbox, Incoming, Outgoing};
+use linefree_bus::identity::{IdentityDir, client_config};
 use linefree_bus::payload::{DeviceFault, EventBody, Status};
 use linefree_bus::sequenced::{EventPublisher, PublisherOptions};
 use linefree_bus::topic::{Subscription, TopicKind};
@@ -12,6 +13,7 @@ use linefree_hardware::fault::Fault;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::metrics::Metrics;
 use super::{Role, Site};
 
 /// A device on the bus.
@@ -19,6 +21,7 @@ pub(super) struct Device {
     pub source: String,
     pub role: Role,
     pub client: BusClient,
+    metrics: Metrics,
 }
 
 impl Device {
@@ -30,11 +33,16 @@ impl Device {
         subscriptions: &[Subscription],
     ) -> anyhow::Result<(Self, Inbox)> {
         let status = Status::online(source.as_str(), role.name(), env!("CARGO_PKG_VERSION"));
-        let config = BusConfig::new(site.bus.clone(), site.store.layout.id.as_str(), status);
+        let mut config = BusConfig::new(site.bus.clone(), site.store.layout.id.as_str(), status);
+        if site.bus.tls() {
+            let dir = site.store.live.bus.as_ref().and_then(|bus| bus.tls_dir.as_ref());
+            let dir = dir.context("a bus over TLS (mqtts://) needs tls_dir in [bus] of store.toml")?;
+            config = config.with_identity(client_config(&IdentityDir::new(dir), &source)?);
+        }
         let config = subscriptions.iter().cloned().fold(config, BusConfig::subscribe);
         let (client, inbox) =
             BusClient::connect(config).with_context(|| format!("connect {source} to the bus"))?;
-        Ok((Self { source, role, client }, inbox))
+        Ok((Self { source, role, client, metrics: site.metrics.clone() }, inbox))
     }
 
     /// Tells everyone how this device is doing.
@@ -42,6 +50,7 @@ impl Device {
         let mut status = Status::online(self.source.as_str(), self.role.name(), env!("CARGO_PKG_VERSION"));
         status.counters = counters;
         status.counters.extend(self.client.stats().counters());
+        self.metrics.tell(&self.source, self.role.name(), &status.counters);
         // Retained and remembered by the client: a full queue only delays it.
         let _ = self.client.publish(Outgoing::Status(status));
     }

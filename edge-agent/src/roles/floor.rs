@@ -18,6 +18,7 @@ use linefree_domain::cart::CartPolicy;
 use linefree_domain::layout::StoreLayout;
 use linefree_domain::store::{Decision, Input, Store, StoreConfig};
 use linefree_domain::time::StoreTime;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -54,6 +55,8 @@ pub(super) async fn run(site: Site) -> anyhow::Result<()> {
         tags: BTreeMap::new(),
         tag: 0,
         began: Instant::now(),
+        stop: site.stop.clone(),
+        live: site.recording.is_none(),
         mapped: None,
         latest_us: i64::MIN,
         counters: BTreeMap::new(),
@@ -88,6 +91,8 @@ struct FloorRole {
     tags: BTreeMap<u64, (String, Uuid, u64)>,
     tag: u64,
     began: Instant,
+    stop: watch::Receiver<bool>,
+    live: bool,
     mapped: Option<StoreTime>,
     /// The latest that any source has spoken of.
     latest_us: i64,
@@ -115,6 +120,10 @@ impl FloorRole {
             if self.watermarks.all_finished() {
                 break;
             }
+            if self.live && *self.stop.borrow() {
+                // Nobody has left because this process ends: visits are not closed.
+                return self.leave().await;
+            }
         }
         let decisions = self.store.finish();
         self.publish(decisions).await?;
@@ -124,8 +133,12 @@ impl FloorRole {
         if let Err(error) = self.publisher.wait_acked(LAST_ACK).await {
             tracing::warn!("{error}; the journal keeps them for the next start");
         }
-        self.tell_status();
         tracing::info!("every source has ended");
+        self.leave().await
+    }
+
+    async fn leave(self) -> anyhow::Result<()> {
+        self.tell_status();
         let Self { publisher, device, .. } = self;
         publisher.close().await;
         device.client.close(Duration::from_secs(2)).await;
@@ -163,7 +176,8 @@ impl FloorRole {
             | Incoming::Progress(_)
             | Incoming::Status(_)
             | Incoming::Ack(_)
-            | Incoming::Resend(_) => {}
+            | Incoming::Resend(_)
+            | Incoming::Counts(_) => {}
         }
     }
 

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
 use linefree_bus::payload::EventBody;
 use linefree_domain::time::StoreTime;
 
 use super::device::{Device, progress_subscription, tap_progress};
 use super::pace::Pacer;
-use super::{Role, Site};
+use super::{Role, Site, live_gate};
 use crate::convert;
 use crate::replay::gate_of;
 
@@ -18,14 +17,10 @@ const LAST_ACK: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(site: Site) -> anyhow::Result<()> {
     let source = format!("gate-{}", site.options.number);
+    let Some(recording) = &site.recording else { return live_gate::run(Site::clone(&site), source).await };
     let (device, inbox) = Device::connect(&site, source, Role::Gate, &[progress_subscription()])?;
     let tap = tap_progress(inbox);
     let publisher = device.publisher(&site).await?;
-    let Some(recording) = &site.recording else {
-        bail!(
-            "no driver for the gates of this store yet: [[source]] gate in store.toml needs --recording DIR"
-        );
-    };
     let mut pacer = Pacer::new(site.pace, recording.manifest.start, tap.progress.clone());
     let mut lines = recording.gates()?.into_iter().peekable();
     let mut passed = 0;

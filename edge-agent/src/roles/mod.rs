@@ -7,11 +7,18 @@
 
 mod camera;
 mod device;
+mod drivers;
 mod floor;
 mod gate;
+mod live_gate;
+mod live_shelf;
+mod metrics;
 mod pace;
+mod present;
 mod shelf;
+mod watchdog;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +27,11 @@ use anyhow::{Context, bail};
 use clap::Args;
 use linefree_bus::url::BusUrl;
 use linefree_recording::{Recording, StoreFile};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use linefree_hardware::health::Health;
+use metrics::Metrics;
 pub use pace::Pace;
 
 /// What a device does.
@@ -81,6 +91,9 @@ pub struct RoleOptions {
     /// Live: a device that is silent for longer than this is not waited for, seconds.
     #[arg(long, default_value_t = 3.0, value_name = "SECONDS")]
     pub lateness: f64,
+    /// Serve /metrics (Prometheus) and /healthz at this address.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
     /// Camera role: where to write what it took, when its recording ends (JSON).
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -88,6 +101,9 @@ pub struct RoleOptions {
 
 /// Where an embedded broker listens unless told otherwise.
 const DEFAULT_BUS: &str = "mqtt://127.0.0.1:1883";
+
+/// How long roles may take to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// What every role is started with.
 #[derive(Debug)]
@@ -98,11 +114,17 @@ pub(crate) struct SiteContext {
     pub bus: BusUrl,
     pub data: PathBuf,
     pub options: RoleOptions,
+    /// What its roles have told.
+    pub metrics: Metrics,
+    /// What this process does.
+    pub roles: Vec<Role>,
+    /// Becomes true when the process is asked to stop.
+    pub stop: watch::Receiver<bool>,
 }
 
 pub(crate) type Site = Arc<SiteContext>;
 
-fn site(options: &RoleOptions) -> anyhow::Result<Site> {
+fn site(options: &RoleOptions, roles: &[Role], stop: watch::Receiver<bool>) -> anyhow::Result<Site> {
     let recording = options
         .recording
         .as_ref()
@@ -121,7 +143,9 @@ fn site(options: &RoleOptions) -> anyhow::Result<Site> {
     }
     let bus = bus_url(options, &store)?;
     let data = options.data.clone().unwrap_or_else(|| store.live.server.data_dir.clone());
-    Ok(Arc::new(SiteContext { store, recording, pace: options.pace, bus, data, options: options.clone() }))
+    let (options, roles) = (options.clone(), roles.to_vec());
+    let (pace, metrics) = (options.pace, Metrics::default());
+    Ok(Arc::new(SiteContext { store, recording, pace, bus, data, options, metrics, roles, stop }))
 }
 
 fn bus_url(options: &RoleOptions, store: &StoreFile) -> anyhow::Result<BusUrl> {
@@ -145,15 +169,21 @@ fn bus_url(options: &RoleOptions, store: &StoreFile) -> anyhow::Result<BusUrl> {
 /// # Errors
 /// Whatever stopped a role.
 pub fn run(options: &RoleOptions, roles: &[Role]) -> anyhow::Result<()> {
-    let site = site(options)?;
+    let (ask, stop) = watch::channel(false);
+    let site = site(options, roles, stop)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start tokio")?;
-    let result = runtime.block_on(run_all(site, roles));
+    let result = runtime.block_on(run_all(site, roles, &ask));
     // A camera that waits for a lost stream must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_secs(2));
     result
 }
 
-async fn run_all(site: Site, roles: &[Role]) -> anyhow::Result<()> {
+async fn run_all(site: Site, roles: &[Role], ask: &watch::Sender<bool>) -> anyhow::Result<()> {
+    if let Some(address) = site.options.metrics {
+        let health = Health::new(site.data.clone());
+        metrics::listen(address, site.metrics.clone(), health).await?;
+    }
+    tokio::spawn(watchdog::tell(site.metrics.clone()));
     let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
     for role in roles {
         let site = Arc::clone(&site);
@@ -164,6 +194,7 @@ async fn run_all(site: Site, roles: &[Role]) -> anyhow::Result<()> {
             Role::Floor => running.spawn(floor::run(site)),
         };
     }
+    let replayed = site.recording.is_some();
     let stop = stop_asked();
     tokio::pin!(stop);
     loop {
@@ -174,10 +205,18 @@ async fn run_all(site: Site, roles: &[Role]) -> anyhow::Result<()> {
             },
             () = &mut stop => {
                 tracing::info!("asked to stop");
-                return Ok(());
+                ask.send_replace(true);
+                break;
             }
         }
     }
+    // Who has last words says them; who does not is cut off, and the broker tells of it.
+    let farewell = async { while running.join_next().await.is_some() {} };
+    // A recording has none: what it has said is journalled.
+    if !replayed {
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+    Ok(())
 }
 
 /// Waits for Ctrl-C or SIGTERM.

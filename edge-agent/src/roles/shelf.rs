@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use linefree_bus::payload::EventBody;
 use linefree_domain::shelf::{ShelfConfig, ShelfDetector, ShelfEvent};
 use linefree_domain::time::StoreTime;
@@ -11,7 +11,7 @@ use linefree_hardware::scale::{CheckLimits, CheckedScale, ReplayScale, Scale, We
 
 use super::device::{Device, fault_body, progress_subscription, tap_progress};
 use super::pace::Pacer;
-use super::{Role, Site};
+use super::{Role, Site, live_shelf};
 use crate::convert;
 
 /// A watermark is told when event time has gone on by this much, seconds.
@@ -21,16 +21,11 @@ const LAST_ACK: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(site: Site) -> anyhow::Result<()> {
     let source = format!("shelf-{}", site.options.number);
+    let layout = &site.store.layout;
+    let Some(recording) = &site.recording else { return live_shelf::run(Site::clone(&site), source).await };
     let (device, inbox) = Device::connect(&site, source, Role::Shelf, &[progress_subscription()])?;
     let tap = tap_progress(inbox);
     let publisher = device.publisher(&site).await?;
-    let layout = &site.store.layout;
-    let Some(recording) = &site.recording else {
-        bail!(
-            "no driver for the scales of this store yet: [[source]] plates in store.toml need --recording DIR \
-             for now"
-        );
-    };
     let mut pacer = Pacer::new(site.pace, recording.manifest.start, tap.progress.clone());
     let Some(weights) = recording.weights()? else {
         tracing::warn!("the recording has no weights.csv: nothing will be known to be taken");
@@ -85,13 +80,16 @@ pub(super) async fn run(site: Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn bodies(events: Vec<ShelfEvent>, site: &Site) -> Vec<(i64, EventBody)> {
+pub(super) fn bodies(events: Vec<ShelfEvent>, site: &Site) -> Vec<(i64, EventBody)> {
     let layout = &site.store.layout;
     let body = |e: ShelfEvent| (e.end().micros, EventBody::ShelfChanged(convert::shelf_out(&e, layout)));
     events.into_iter().map(body).collect()
 }
 
-fn counters(detector: &ShelfDetector, faults: &BTreeMap<&'static str, u64>) -> BTreeMap<String, u64> {
+pub(super) fn counters(
+    detector: &ShelfDetector,
+    faults: &BTreeMap<&'static str, u64>,
+) -> BTreeMap<String, u64> {
     let seen = detector.counters();
     let mut counters = BTreeMap::from([
         ("weights".to_string(), seen.weights),

@@ -8,6 +8,7 @@
 //! | [`OpenCvCamera::open_file`] | video files (FFmpeg) | index / rate, which cannot drift |
 //! | [`OpenCvCamera::open_stream`] | `rtsp://`, `http://` ..., `/dev/video0` (V4L2) | arrival |
 //! | [`FolderCamera`] | a folder of .jpg and .png images | index / rate |
+//! | [`LatestCamera`] | around any live one: the newest frame, however slow whoever looks is | as its own |
 //! | [`SimulatedCamera`] | tests and demos without any hardware | index / rate |
 //!
 //! # Failure rules
@@ -19,6 +20,8 @@
 //! * Names in messages never show the user name or password of a URL.
 
 mod folder;
+mod glance;
+mod latest;
 mod opencv_capture;
 mod reconnect;
 mod simulated;
@@ -32,6 +35,8 @@ use linefree_domain::time::StoreTime;
 use crate::fault::Fault;
 
 pub use folder::FolderCamera;
+pub use glance::{Glance, GlanceBox};
+pub use latest::LatestCamera;
 pub use opencv_capture::{OpenCvCamera, STREAM_OPEN_TIMEOUT, STREAM_READ_TIMEOUT};
 pub use reconnect::{BackOff, Reconnect};
 pub use simulated::{SimulatedCamera, SimulatedScene};
@@ -97,9 +102,22 @@ pub trait Camera: Send {
     /// [`CameraError`]; after a transient one ([`CameraError::retry_in`]) the call may be repeated.
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CameraError>;
 
+    /// Passes over the next frame without making an image of it, where that is cheaper; false when there is none.
+    ///
+    /// # Errors
+    /// As [`Camera::next_frame`].
+    fn skip_frame(&mut self) -> Result<bool, CameraError> {
+        Ok(self.next_frame()?.is_some())
+    }
+
     /// Takes the faults reported since the last call, oldest first.
     fn take_faults(&mut self) -> Vec<Fault> {
         Vec::new()
+    }
+
+    /// How many frames were passed over because newer ones had come.
+    fn dropped(&self) -> u64 {
+        0
     }
 }
 
@@ -112,8 +130,16 @@ impl<C: Camera + ?Sized> Camera for Box<C> {
         (**self).next_frame()
     }
 
+    fn skip_frame(&mut self) -> Result<bool, CameraError> {
+        (**self).skip_frame()
+    }
+
     fn take_faults(&mut self) -> Vec<Fault> {
         (**self).take_faults()
+    }
+
+    fn dropped(&self) -> u64 {
+        (**self).dropped()
     }
 }
 
@@ -204,7 +230,7 @@ pub fn open(source: &CameraSource, rate_hz: f64) -> Result<Box<dyn Camera>, Came
         CameraSource::File(path) => Box::new(OpenCvCamera::open_file(path)?),
         CameraSource::Folder(path) => Box::new(FolderCamera::open(path, rate_hz)?),
         CameraSource::Url(_) | CameraSource::Device(_) => {
-            Box::new(OpenCvCamera::open_stream(source.clone(), BackOff::default()))
+            Box::new(LatestCamera::new(OpenCvCamera::open_stream(source.clone(), BackOff::default()))?)
         }
         CameraSource::Simulated(seed) => {
             Box::new(SimulatedCamera::new(SimulatedScene { seed: *seed, ..SimulatedScene::default() }))

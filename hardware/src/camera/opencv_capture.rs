@@ -175,6 +175,16 @@ impl Camera for OpenCvCamera {
         lend(&self.name, &self.mat, index, offset_s, arrived).map(Some)
     }
 
+    fn skip_frame(&mut self) -> Result<bool, CameraError> {
+        // A stream's arrival times and reconnection belong to whole reads; a file is only decoded, not converted.
+        let Kind::File(file) = &mut self.kind else { return Ok(self.next_frame()?.is_some()) };
+        if file.ended || !file.capture.grab().unwrap_or(false) {
+            return Ok(self.next_frame()?.is_some());
+        }
+        self.index += 1;
+        Ok(true)
+    }
+
     fn take_faults(&mut self) -> Vec<Fault> {
         self.faults.take()
     }

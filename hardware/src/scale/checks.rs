@@ -66,6 +66,7 @@ pub struct WeightChecks {
     limits: CheckLimits,
     plates: Vec<Plate>,
     last: Option<StoreTime>,
+    waiting_since: Option<StoreTime>,
     second: (StoreTime, u32),
     log: FaultLog,
 }
@@ -80,6 +81,7 @@ impl WeightChecks {
             limits,
             plates: plate_names.into_iter().map(plate).collect(),
             last: None,
+            waiting_since: None,
             second: (StoreTime::default(), 0),
             log: FaultLog::default(),
         }
@@ -118,7 +120,9 @@ impl WeightChecks {
     /// For live scales: call now and then, so that a scale that says nothing at all is noticed too.
     pub fn check_silence(&mut self, now: StoreTime) {
         if self.last.is_none() {
-            return;
+            // Its silence counts from the first look.
+            let began = *self.waiting_since.get_or_insert(now);
+            self.plates.iter_mut().for_each(|p| p.heard = began);
         }
         for plate in self.plates.iter_mut().filter(|p| !p.name.is_empty()) {
             let silent_s = now.seconds_since(plate.heard);
@@ -308,6 +312,20 @@ mod tests {
             summary(&checks.take_faults()),
             [("1/5/10", "no_samples", false), ("1/5/11", "no_samples", false)]
         );
+    }
+
+    #[test]
+    fn a_scale_that_never_spoke_is_told() {
+        let mut checks = checks();
+        for second in 0..4 {
+            checks.check_silence(StoreTime::default().plus_s(f64::from(second)));
+        }
+        assert_eq!(
+            summary(&checks.take_faults()),
+            [("1/5/10", "no_samples", false), ("1/5/11", "no_samples", false)]
+        );
+        let back = run(&mut checks, 10.0, std::iter::once(1.0));
+        assert_eq!(summary(&back), [("1/5/10", "no_samples", true), ("1/5/11", "no_samples", true)]);
     }
 
     #[test]

@@ -7,10 +7,27 @@
 //! # Failure rules
 //! A plate that cannot weigh says NaN and the others go on. [`CheckedScale`] puts the checks of [`WeightChecks`]
 //! around any scale: what is absurd becomes NaN, so that the core knows one kind of bad value; what goes back in
-//! time is dropped; each is counted and reported as a fault.
+//! time is dropped; each is counted and reported as a fault. A live driver never ends: what it lost it tries again,
+//! and what it knows of that it tells through [`Scale::take_faults`].
+//!
+//! | driver | for |
+//! | --- | --- |
+//! | [`SerialScale`] | scales on serial lines, with the common ASCII protocols ([`mod@line`]) |
+//! | [`ConverterScale`] | HX711, ADS1232 and NAU7802 at this machine's own pins and buses ([`converter`]) |
+//! | [`CountsScale`] | a microcontroller that sends raw counts over the bus ([`counts`]) |
+//! | [`ReplayScale`], [`SimulatedScale`] | recordings; tests and demos |
 
+mod ads1232;
 mod checks;
+pub mod converter;
+pub mod counts;
+mod hx711;
+pub mod line;
+mod nau7802;
+mod open;
+mod serial;
 mod simulated;
+pub mod two_wire;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +35,15 @@ use linefree_domain::shelf::WeightSample;
 
 use crate::fault::Fault;
 
+pub use ads1232::Ads1232;
 pub use checks::{CheckLimits, Verdict, WeightChecks};
+pub use converter::{Converter, ConverterError, ConverterScale, PlateConverter, Reading};
+pub use counts::{CountsReport, CountsScale};
+pub use hx711::{Hx711, Hx711Gain};
+pub use line::{LineError, LineValue, SerialProtocol, parse_line};
+pub use nau7802::{Nau7802, Nau7802Rate};
+pub use open::{LinePair, PlateSetting, ScaleSource, open};
+pub use serial::{SerialScale, SerialSettings};
 pub use simulated::{SimulatedPlates, SimulatedScale};
 
 /// Why a scale cannot go on.
@@ -27,6 +52,18 @@ pub enum ScaleError {
     /// The recording behind a replay twin is bad.
     #[error("the weights of the recording cannot be replayed further")]
     Replay(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A chip or bus of this machine cannot be used.
+    #[error(
+        "{device}: cannot {operation}; check that it exists and that this user may use it (groups gpio, i2c)"
+    )]
+    Device {
+        /// Which one.
+        device: String,
+        /// What was tried.
+        operation: &'static str,
+        /// What the system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// A source of weights.
@@ -36,11 +73,20 @@ pub trait Scale: Send {
     /// # Errors
     /// [`ScaleError`] when the scale cannot go on.
     fn next_sample(&mut self) -> Result<Option<WeightSample>, ScaleError>;
+
+    /// Takes what the driver itself found wrong since the last call, oldest first.
+    fn take_faults(&mut self) -> Vec<Fault> {
+        Vec::new()
+    }
 }
 
 impl<S: Scale + ?Sized> Scale for Box<S> {
     fn next_sample(&mut self) -> Result<Option<WeightSample>, ScaleError> {
         (**self).next_sample()
+    }
+
+    fn take_faults(&mut self) -> Vec<Fault> {
+        (**self).take_faults()
     }
 }
 
@@ -80,11 +126,6 @@ impl<S: Scale> CheckedScale<S> {
         Self { scale, checks }
     }
 
-    /// Takes the faults reported since the last call, oldest first.
-    pub fn take_faults(&mut self) -> Vec<Fault> {
-        self.checks.take_faults()
-    }
-
     /// How often each kind of fault was seen.
     pub fn counters(&self) -> &BTreeMap<&'static str, u64> {
         self.checks.counters()
@@ -95,10 +136,21 @@ impl<S: Scale> Scale for CheckedScale<S> {
     fn next_sample(&mut self) -> Result<Option<WeightSample>, ScaleError> {
         loop {
             let Some(mut sample) = self.scale.next_sample()? else { return Ok(None) };
+            if sample.weights_g.is_empty() {
+                // A live driver's way to say that nothing came: worth a look at the clock, not a sample.
+                self.checks.check_silence(sample.time);
+                return Ok(Some(sample));
+            }
             if self.checks.check(&mut sample) == Verdict::Use {
                 return Ok(Some(sample));
             }
         }
+    }
+
+    fn take_faults(&mut self) -> Vec<Fault> {
+        let mut faults = self.scale.take_faults();
+        faults.extend(self.checks.take_faults());
+        faults
     }
 }
 

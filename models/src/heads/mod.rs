@@ -35,6 +35,8 @@ pub enum Head {
     Yolox,
     /// NanoDet with generalised focal loss (Li et al., 2020): class maps, and distances as distributions.
     Nanodet,
+    /// No boxes: one unit vector for the whole input.
+    Embedding,
 }
 
 impl Head {
@@ -43,7 +45,7 @@ impl Head {
     pub const fn output_count(self) -> usize {
         match self {
             Self::Centernet => 2,
-            Self::Yolox => 1,
+            Self::Yolox | Self::Embedding => 1,
             Self::Nanodet => 6,
         }
     }
@@ -55,6 +57,7 @@ impl std::fmt::Display for Head {
             Self::Centernet => "centernet",
             Self::Yolox => "yolox",
             Self::Nanodet => "nanodet",
+            Self::Embedding => "embedding",
         })
     }
 }

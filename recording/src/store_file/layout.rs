@@ -9,6 +9,7 @@ use linefree_domain::units::Currency;
 use nalgebra::{Matrix3, Point2, Point3, Vector3};
 
 use super::catalogue;
+use super::quality;
 use crate::toml_walk::{Node, Table};
 
 /// A gate further than this from the walkable floor is probably misplaced, metres.
@@ -196,6 +197,7 @@ fn read_segment(node: &Node<'_>, floor: Option<&Polygon>) -> Option<Segment> {
 }
 
 fn read_cameras(root: &mut Table<'_>) -> Vec<Camera> {
+    let limits = quality::read_limits(root);
     let mut cameras: Vec<Camera> = Vec::new();
     for (_, mut t) in root.tables("camera") {
         let id_node = t.need("id", "name the camera, for example id = \"cam1\"");
@@ -203,6 +205,9 @@ fn read_cameras(root: &mut Table<'_>) -> Vec<Camera> {
         let size_px = t.need("size_px", "write width and height of its images: size_px = [1280, 720]");
         let size_px = size_px.and_then(|n| read_size_px(&n));
         let view = read_view(&mut t);
+        if let Some(node) = t.get("quality") {
+            quality::check(&node, &limits);
+        }
         t.finish();
         if let (Some(id), Some(n)) = (&id, &id_node)
             && cameras.iter().any(|c| c.id == *id)

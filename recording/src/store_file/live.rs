@@ -6,10 +6,10 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use linefree_domain::ids::{CameraIndex, GateIndex, PlateIndex};
 use linefree_domain::layout::StoreLayout;
 
 use super::layout::{filled, read_size_px};
+use super::source::{self, SourceConfig};
 use crate::toml_walk::{Node, Table};
 
 /// The person model that is used unless `[detector] model` says otherwise.
@@ -47,6 +47,8 @@ pub struct BusConfig {
     pub username: Option<String>,
     /// File that holds the password on its first line.
     pub password_file: Option<PathBuf>,
+    /// Folder of keys and certificates, for `mqtts://`.
+    pub tls_dir: Option<PathBuf>,
 }
 
 /// `[server]`: store-sync.
@@ -76,6 +78,18 @@ pub struct DetectorConfig {
     pub input_px: Option<[u32; 2]>,
     /// Least score; `None` = the manifest's threshold.
     pub score_min: Option<f64>,
+    /// Detections a second while people are in view; `None` = the program's own.
+    pub rate_hz: Option<f64>,
+    /// Longest time without a detection where nothing changes, seconds; `None` = the program's own.
+    pub idle_s: Option<f64>,
+}
+
+impl DetectorConfig {
+    /// A model with everything else left to the program.
+    #[must_use]
+    pub fn model(name: &str) -> Self {
+        Self { model: name.to_owned(), input_px: None, score_min: None, rate_hz: None, idle_s: None }
+    }
 }
 
 /// `[policy]`: what is charged and what is reviewed.
@@ -85,26 +99,6 @@ pub struct PolicyConfig {
     pub review_below: f64,
 }
 
-/// `[[source]]`: a live sensor.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SourceConfig {
-    /// What it feeds.
-    pub device: SourceDevice,
-    /// Where it is found: `rtsp://...`, `file:...`, `serial:/dev/ttyUSB0?baud=115200` ...
-    pub url: String,
-}
-
-/// What a live sensor feeds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SourceDevice {
-    /// A camera of store.toml.
-    Camera(CameraIndex),
-    /// A scale whose channels are these plates, in order.
-    Plates(Vec<PlateIndex>),
-    /// A gate of store.toml.
-    Gate(GateIndex),
-}
-
 pub(super) fn read(root: &mut Table<'_>, folder: &Path, layout: Option<&StoreLayout>) -> LiveConfig {
     LiveConfig {
         bus: root.get("bus").and_then(|n| read_bus(&n, folder)),
@@ -112,7 +106,7 @@ pub(super) fn read(root: &mut Table<'_>, folder: &Path, layout: Option<&StoreLay
         cloud: root.get("cloud").and_then(|n| read_cloud(&n, folder)),
         detector: read_detector(root.get("detector")),
         policy: read_policy(root.get("policy")),
-        sources: read_sources(root, layout),
+        sources: source::read(root, folder, layout),
     }
 }
 
@@ -135,7 +129,7 @@ fn url(node: &Node<'_>, schemes: &[&str]) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn path(node: &Node<'_>, folder: &Path) -> Option<PathBuf> {
+pub(super) fn path(node: &Node<'_>, folder: &Path) -> Option<PathBuf> {
     filled(node, "a path").map(|p| folder.join(p))
 }
 
@@ -149,8 +143,16 @@ fn read_bus(node: &Node<'_>, folder: &Path) -> Option<BusConfig> {
     if username.is_none() && password_file.is_some() {
         t.mistake("username", "is missing beside password_file", "add the user name");
     }
+    let tls_dir = t.get("tls_dir").and_then(|n| path(&n, folder));
+    if tls_dir.is_none() && url.as_deref().is_some_and(|u| u.starts_with("mqtts://")) {
+        t.mistake(
+            "tls_dir",
+            "is missing beside an mqtts:// address",
+            "name the folder of keys and certificates: tls_dir = \"/etc/linefree/tls\" (docs/guide/ops.md)",
+        );
+    }
     t.finish();
-    Some(BusConfig { url: url?, username, password_file })
+    Some(BusConfig { url: url?, username, password_file, tls_dir })
 }
 
 fn read_server(node: Option<Node<'_>>, folder: &Path) -> ServerConfig {
@@ -181,8 +183,8 @@ fn read_server(node: Option<Node<'_>>, folder: &Path) -> ServerConfig {
 fn read_cloud(node: &Node<'_>, folder: &Path) -> Option<CloudConfig> {
     let mut t = node.table("[cloud] with single brackets")?;
     let url = t
-        .need("url", "write where events are delivered: https://...")
-        .and_then(|n| url(&n, &["http://", "https://"]));
+        .need("url", "write where events are delivered: https://..., or nats://host:4222/chain")
+        .and_then(|n| url(&n, &["http://", "https://", "nats://", "tls://"]));
     let token_file = t.get("token_file").and_then(|n| path(&n, folder));
     t.finish();
     Some(CloudConfig { url: url?, token_file })
@@ -197,14 +199,25 @@ fn fraction(node: &Node<'_>) -> Option<f64> {
     Some(value)
 }
 
+fn above_zero(node: &Node<'_>, what: &str) -> Option<f64> {
+    let value = node.num(&format!("a positive number of {what}"))?;
+    if value <= 0.0 {
+        node.mistake(format!("is {value}"), format!("write a positive number of {what}"));
+        return None;
+    }
+    Some(value)
+}
+
 fn read_detector(node: Option<Node<'_>>) -> DetectorConfig {
-    let mut detector = DetectorConfig { model: DEFAULT_DETECTOR.to_owned(), input_px: None, score_min: None };
+    let mut detector = DetectorConfig::model(DEFAULT_DETECTOR);
     let Some(mut t) = node.and_then(|n| n.table("[detector] with single brackets")) else { return detector };
     if let Some(model) = t.get("model").and_then(|n| filled(&n, "a model's name")) {
         detector.model = model;
     }
     detector.input_px = t.get("input_px").and_then(|n| read_size_px(&n));
     detector.score_min = t.get("score_min").and_then(|n| fraction(&n));
+    detector.rate_hz = t.get("rate_hz").and_then(|n| above_zero(&n, "detections a second"));
+    detector.idle_s = t.get("idle_s").and_then(|n| above_zero(&n, "seconds"));
     t.finish();
     detector
 }
@@ -217,48 +230,4 @@ fn read_policy(node: Option<Node<'_>>) -> PolicyConfig {
     }
     t.finish();
     policy
-}
-
-fn read_sources(root: &mut Table<'_>, layout: Option<&StoreLayout>) -> Vec<SourceConfig> {
-    let mut sources: Vec<SourceConfig> = Vec::new();
-    for (node, mut t) in root.tables("source") {
-        let url = t.need("url", "write where the sensor is found").and_then(|n| filled(&n, "an address"));
-        let named = [t.get("camera"), t.get("plates"), t.get("gate")];
-        t.finish();
-        let device = match named {
-            [Some(n), None, None] => {
-                known(&n, "camera", layout.map(|l| |id: &str| l.camera(id))).map(SourceDevice::Camera)
-            }
-            [None, None, Some(n)] => {
-                known(&n, "gate", layout.map(|l| |id: &str| l.gate(id))).map(SourceDevice::Gate)
-            }
-            [None, Some(n), None] => n.array("a list of plates").and_then(|list| {
-                let one = |n: &Node<'_>| known(n, "plate", layout.map(|l| |id: &str| l.plate(id)));
-                list.iter().map(one).collect::<Option<Vec<_>>>().map(SourceDevice::Plates)
-            }),
-            _ => {
-                node.mistake(
-                    "does not say what it feeds",
-                    "write one of camera = \"cam1\", plates = [\"1/5/10\"] or gate = \"door\"",
-                );
-                None
-            }
-        };
-        let (Some(device), Some(url)) = (device, url) else { continue };
-        if sources.iter().any(|s| s.device == device) {
-            node.mistake("feeds what an earlier source feeds", "keep one of the two");
-        }
-        sources.push(SourceConfig { device, url });
-    }
-    sources
-}
-
-fn known<T>(node: &Node<'_>, kind: &str, find: Option<impl Fn(&str) -> Option<T>>) -> Option<T> {
-    let id = node.str(&format!("the id of a {kind}"))?;
-    // Without a layout its own mistakes are the ones to mend first.
-    let found = find?(id);
-    if found.is_none() {
-        node.mistake(format!("no {kind} is called {id:?}"), format!("write the id of a {kind} of this file"));
-    }
-    found
 }

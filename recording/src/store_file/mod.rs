@@ -1,14 +1,17 @@
 //! `store.toml`: the store as it is built, and how a live one is run.
 //!
 //! The tables that describe the store (`store`, `gate`, `camera`, `gondola`, `product`, `facing`) become a
-//! [`StoreLayout`] with every reference resolved. The tables of a live store (`bus`, `server`, `cloud`,
-//! `detector`, `policy`, `source`) are all optional and become a [`LiveConfig`] with every default filled in.
-//! A recording carries the same file. Nothing is guessed: an unknown key, a number out of range or a reference
-//! to something that is not there is a [`Mistake`], and all of them are reported at once.
+//! [`StoreLayout`] with every reference resolved. `calibration` limits how bad a camera's calibration may say it is.
+//! The tables of a live store (`bus`, `server`, `cloud`, `detector`, `policy`, `source`) are all optional and become a
+//! [`LiveConfig`] with every default filled in. A recording carries the same file. Nothing is guessed: an unknown key,
+//! a number out of range or a reference to something that is not there is a [`Mistake`], and all of them are reported
+//! at once.
 
 mod catalogue;
 mod layout;
 mod live;
+mod quality;
+mod source;
 mod write;
 
 use std::path::Path;
@@ -21,7 +24,11 @@ use crate::toml_walk::{Doc, Table};
 pub use catalogue::{DEFAULT_SD_FRACTION, MIN_DEFAULT_SD_G, MIN_SD_G, gtin_check_digit};
 pub use live::{
     BusConfig, CloudConfig, DEFAULT_DETECTOR, DEFAULT_LISTEN, DEFAULT_REVIEW_BELOW, DetectorConfig,
-    LiveConfig, PolicyConfig, ServerConfig, SourceConfig, SourceDevice,
+    LiveConfig, PolicyConfig, ServerConfig,
+};
+pub use source::{
+    Adc, GateConfig, GateReader, LineProtocol, Opener, ScaleConfig, ScaleDriver, SerialLine, SerialParity,
+    SourceConfig, SourceDevice,
 };
 pub use write::store_toml;
 

@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 
 use linefree_domain::floor::Person;
 use linefree_domain::ids::TrackId;
-use nalgebra::{Matrix2, Point2, Vector2, Vector3};
+use nalgebra::{Matrix2, Point2, Point3, Vector2, Vector3};
 
 use super::Trouble;
 use super::sight::Scene;
 use crate::chance::Chance;
 use crate::scenario::CameraPlan;
 use crate::stores::{Eye, SimulatedStore};
-use crate::world::Happened;
+use crate::world::{Happened, Pose};
 
 /// Everyone whom one camera says it sees.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +42,11 @@ const SWAP_M: f64 = 0.6;
 const SWAPS_PER_S: f64 = 0.12;
 /// How far beyond the floor's edge cameras still tell of people, metres.
 const OUTSIDE_M: f64 = 0.5;
+
+/// Height of a shoulder, as a share of the body's.
+const SHOULDER: f64 = 0.82;
+/// How much of an arm must be seen for a hand to be told at its visible end, as shares of its length, longest first.
+const ARM_PARTS: [f64; 5] = [1.0, 0.9, 0.8, 0.7, 0.6];
 
 /// How good one camera is.
 struct Quality {
@@ -193,10 +198,14 @@ fn watch(
             person.score = round(person.score, 100.0);
             person.height_m = chance.happens(0.7).then(|| round(walk.height_m + chance.normal(0.06), 100.0));
             person.track = Some(TrackId(follow.track));
-            if quality.hands > 0.0 && scene.sees(eye, pose.hand, *i) && chance.happens(quality.hands) {
+            let hand =
+                (quality.hands > 0.0).then(|| seen_hand(&scene, eye, *i, pose, walk.height_m)).flatten();
+            if let Some(hand) = hand
+                && chance.happens(quality.hands)
+            {
                 let sd = quality.hand_sd_m;
                 let off = Vector3::new(chance.normal(sd), chance.normal(sd), chance.normal(sd));
-                person.hands = vec![(pose.hand + off).map(|v| round(v, 1000.0))];
+                person.hands = vec![(hand + off).map(|v| round(v, 1000.0))];
                 person.hand_sd_m = round(sd, 1000.0);
             }
             people.push(person);
@@ -210,6 +219,15 @@ fn watch(
         arrived_s = (t + late_s).max(arrived_s);
         looks.push(Look { t_s, camera, arrives_s: arrived_s, people });
     }
+}
+
+/// Where a camera takes somebody's hand to be: the hand, or where the arm disappears when the hand is inside a shelf.
+fn seen_hand(scene: &Scene<'_>, eye: &Eye, who: usize, pose: &Pose, height_m: f64) -> Option<Point3<f64>> {
+    let shoulder = Point3::new(pose.at.x, pose.at.y, SHOULDER * height_m);
+    ARM_PARTS
+        .iter()
+        .map(|part| shoulder + (pose.hand - shoulder) * *part)
+        .find(|at| scene.sees(eye, *at, who))
 }
 
 fn round(v: f64, scale: f64) -> f64 {

@@ -29,8 +29,8 @@ pub struct Command {
     /// copy does not move money or pick an order a second time then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<bool>,
-    /// What it commands; its `kind` says what the rest of it is.
-    #[schema(value_type = CommandBody)]
+    /// What it commands, a `CommandBody`: its `kind` says what the rest of it is. What is none is refused by the store.
+    #[schema(value_type = Object)]
     pub body: Value,
 }
 

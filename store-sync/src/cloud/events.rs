@@ -1,4 +1,4 @@
-//! The reference cloud's events and commands, in one SQLite file with `synchronous = FULL`.
+//! The cloud's events and commands, wherever they are kept: in an SQLite file or in PostgreSQL.
 //!
 //! **Whole or nothing.** A batch is one transaction; one bad event refuses the batch and names it. **Idempotent.** An
 //! event id that is here with the same content is counted and skipped; with another content the batch is refused. The
@@ -7,11 +7,12 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::command::Command;
 use super::event::{Received, check};
+use super::postgres::PostgresEvents;
+use super::sqlite::SqliteEvents;
 use super::{MAX_BATCH_EVENTS, PlacedEvent};
 
 /// What a batch did.
@@ -25,6 +26,27 @@ pub struct Taken {
     pub duplicates: u64,
 }
 
+/// The database failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DatabaseError(pub(super) String);
+
+impl From<rusqlite::Error> for DatabaseError {
+    fn from(e: rusqlite::Error) -> Self {
+        Self(e.to_string())
+    }
+}
+
+impl From<postgres::Error> for DatabaseError {
+    fn from(e: postgres::Error) -> Self {
+        // Its own text says only "db error".
+        Self(
+            e.as_db_error()
+                .map_or_else(|| e.to_string(), |db| format!("{}: {}", db.severity(), db.message())),
+        )
+    }
+}
+
 /// Why a batch was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum RefusedBatch {
@@ -36,204 +58,66 @@ pub enum RefusedBatch {
     Conflict(String),
     /// The cloud's own disk failed.
     #[error("the cloud's database failed: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(DatabaseError),
 }
 
-/// The cloud's events.
-#[derive(Debug)]
-pub struct CloudEvents {
-    conn: Connection,
-}
-
-impl CloudEvents {
-    /// Opens or makes the file.
-    ///
-    /// # Errors
-    /// When SQLite cannot.
-    pub fn open(path: &Path) -> rusqlite::Result<Self> {
-        let conn = Connection::open(path)?;
-        conn.busy_timeout(std::time::Duration::from_secs(10))?;
-        conn.pragma_update(None, "journal_mode", "WAL")?;
-        conn.pragma_update(None, "synchronous", "FULL")?;
-        conn.pragma_update(None, "foreign_keys", true)?;
-        let version: i64 = conn.query_row("PRAGMA user_version", [], |r| r.get(0))?;
-        conn.pragma_update(None, "secure_delete", true)?;
-        for (step, schema) in (1..).zip([include_str!("schema/1.sql"), include_str!("schema/2.sql")]) {
-            if version < step {
-                conn.execute_batch(&format!("BEGIN; {schema} PRAGMA user_version = {step}; COMMIT"))?;
-            }
-        }
-        Ok(Self { conn })
+impl From<DatabaseError> for RefusedBatch {
+    fn from(e: DatabaseError) -> Self {
+        Self::Database(e)
     }
+}
 
-    /// Takes a batch, whole or not at all.
-    ///
-    /// # Errors
-    /// [`RefusedBatch`].
-    pub fn take(&mut self, batch: &[Value], now_us: i64) -> Result<Taken, RefusedBatch> {
+impl From<rusqlite::Error> for RefusedBatch {
+    fn from(e: rusqlite::Error) -> Self {
+        Self::Database(e.into())
+    }
+}
+
+impl From<postgres::Error> for RefusedBatch {
+    fn from(e: postgres::Error) -> Self {
+        Self::Database(e.into())
+    }
+}
+
+/// A batch, each of whose events keeps the contract, of one store and one ledger.
+pub(super) struct Batch<'a> {
+    pub store: String,
+    pub ledger: String,
+    pub events: Vec<(Received, &'a Value)>,
+}
+
+impl<'a> Batch<'a> {
+    fn check(batch: &'a [Value]) -> Result<Self, RefusedBatch> {
         if batch.is_empty() || batch.len() > MAX_BATCH_EVENTS {
             let told = format!("a batch holds 1 to {MAX_BATCH_EVENTS} events, this one {}", batch.len());
             return Err(RefusedBatch::Malformed(told));
         }
-        let mut checked = Vec::with_capacity(batch.len());
+        let mut events = Vec::with_capacity(batch.len());
         for (i, event) in batch.iter().enumerate() {
             let received = check(event)
                 .map_err(|why| RefusedBatch::Malformed(format!("event {} of the batch: {why}", i + 1)))?;
-            checked.push((received, event));
+            events.push((received, event));
         }
-        let (store, ledger) = (checked[0].0.store.clone(), checked[0].0.ledger.to_string());
-        if checked.iter().any(|(r, _)| r.store != store || r.ledger != checked[0].0.ledger) {
+        let (store, ledger) = (events[0].0.store.clone(), events[0].0.ledger);
+        if events.iter().any(|(r, _)| r.store != store || r.ledger != ledger) {
             return Err(RefusedBatch::Malformed("a batch holds events of one store and one ledger".into()));
         }
-        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut taken = Taken::default();
-        for (received, event) in &checked {
-            take_one(&tx, &ledger, received, event, now_us, &mut taken)?;
-            match received.kind.as_str() {
-                "org.linefree.command.answered.v1" => note_answer(&tx, &store, &event["data"], now_us)?,
-                "org.linefree.shopper.forgotten.v1" => forget(&tx, &store, &event["data"])?,
-                _ => {}
-            }
-        }
-        let mut acknowledged: i64 = tx
-            .query_row(
-                "SELECT acknowledged_seq FROM ledgers WHERE store = ? AND ledger = ?",
-                params![store, ledger],
-                |r| r.get(0),
-            )
-            .optional()?
-            .unwrap_or(0);
-        {
-            let mut next = tx.prepare(
-                "SELECT ledger_seq FROM deliveries WHERE store = ? AND ledger = ? AND ledger_seq > ?
-                 ORDER BY ledger_seq",
-            )?;
-            let mut rows = next.query(params![store, ledger, acknowledged])?;
-            while let Some(row) = rows.next()? {
-                if row.get::<_, i64>(0)? != acknowledged + 1 {
-                    break;
-                }
-                acknowledged += 1;
-            }
-        }
-        tx.execute(
-            "INSERT INTO ledgers (store, ledger, acknowledged_seq) VALUES (?, ?, ?)
-             ON CONFLICT DO UPDATE SET acknowledged_seq = excluded.acknowledged_seq",
-            params![store, ledger, acknowledged],
-        )?;
-        tx.commit()?;
-        taken.acknowledged = acknowledged.cast_unsigned();
-        Ok(taken)
-    }
-
-    /// Up to `limit` events of a store after a position, in the order in which they came.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn events(&self, store: &str, after: i64, limit: u32) -> rusqlite::Result<Vec<PlacedEvent>> {
-        self.conn
-            .prepare_cached(
-                "SELECT position, event FROM events WHERE store = ? AND position > ? ORDER BY position LIMIT ?",
-            )?
-            .query_map(params![store, after, limit], |r| {
-                let text: String = r.get(1)?;
-                let event = serde_json::from_str(&text).unwrap_or(Value::Null);
-                Ok(PlacedEvent { position: r.get(0)?, event })
-            })?
-            .collect()
-    }
-
-    /// The last receipt of each visit of a store, youngest first.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn receipts(&self, store: &str, limit: u32) -> rusqlite::Result<Vec<Value>> {
-        self.json_rows(
-            "SELECT json(event ->> 'data') FROM events
-             WHERE position IN (SELECT max(position) FROM events
-                                WHERE store = ?1 AND type = 'org.linefree.visit.closed.v1'
-                                GROUP BY event ->> '$.data.visit')
-             ORDER BY event ->> '$.data.left_us' DESC, position DESC LIMIT ?2",
-            params![store, limit],
-        )
-    }
-
-    /// The stores that have delivered anything, with how many events each.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn stores(&self) -> rusqlite::Result<Vec<Value>> {
-        self.json_rows(
-            "SELECT json_object('store', store, 'events', count(*)) FROM events GROUP BY store ORDER BY store",
-            [],
-        )
-    }
-
-    fn json_rows(&self, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Vec<Value>> {
-        let mut statement = self.conn.prepare(sql)?;
-        let rows = statement.query_map(params, |r| r.get::<_, String>(0))?;
-        rows.map(|text| Ok(serde_json::from_str(&text?).unwrap_or(Value::Null))).collect()
+        Ok(Self { store, ledger: ledger.to_string(), events })
     }
 }
 
-fn take_one(
-    tx: &rusqlite::Transaction<'_>,
-    ledger: &str,
-    received: &Received,
-    event: &Value,
-    now_us: i64,
-    taken: &mut Taken,
-) -> Result<(), RefusedBatch> {
+/// An event as it is kept: without what belongs to a delivery.
+pub(super) fn kept(event: &Value) -> Value {
     let mut kept = event.clone();
     if let Some(object) = kept.as_object_mut() {
         object.remove("ledger");
         object.remove("sequence");
     }
-    let kept = kept.to_string();
-    let known: Option<String> = tx
-        .prepare_cached("SELECT event FROM events WHERE store = ? AND event_id = ?")?
-        .query_row(params![received.store, received.id], |r| r.get(0))
-        .optional()?;
-    match known {
-        Some(known) if known == kept || same_but_credential(&known, &kept) => taken.duplicates += 1,
-        Some(_) => {
-            let told = format!("event {} is here with another content", received.id);
-            return Err(RefusedBatch::Conflict(told));
-        }
-        None => {
-            tx.prepare_cached(
-                "INSERT INTO events (store, event_id, type, event, received_us) VALUES (?, ?, ?, ?, ?)",
-            )?
-            .execute(params![received.store, received.id, received.kind, kept, now_us])?;
-            taken.new += 1;
-        }
-    }
-    let seq = received.ledger_seq.cast_signed();
-    let there: Option<String> = tx
-        .prepare_cached("SELECT event_id FROM deliveries WHERE store = ? AND ledger = ? AND ledger_seq = ?")?
-        .query_row(params![received.store, ledger, seq], |r| r.get(0))
-        .optional()?;
-    match there {
-        Some(id) if id == received.id => Ok(()),
-        Some(id) => Err(RefusedBatch::Conflict(format!(
-            "number {seq} of this ledger brought event {id}, now it brings {}: was the store's ledger put back \
-             from an older copy?",
-            received.id
-        ))),
-        None => {
-            tx.prepare_cached(
-                "INSERT INTO deliveries (store, ledger, ledger_seq, event_id) VALUES (?, ?, ?, ?)",
-            )?
-            .execute(params![received.store, ledger, seq, received.id])?;
-            Ok(())
-        }
-    }
+    kept
 }
 
 /// Are two events the same, but for a credential that one of them does not have any more?
-fn same_but_credential(a: &str, b: &str) -> bool {
-    let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
-    let (mut a, mut b) = (parse(a), parse(b));
+pub(super) fn same_but_credential(mut a: Value, mut b: Value) -> bool {
     let take = |event: &mut Value| {
         let data = event.get_mut("data").and_then(Value::as_object_mut);
         data.and_then(|d| d.remove("credential")).filter(|c| !c.is_null())
@@ -242,58 +126,93 @@ fn same_but_credential(a: &str, b: &str) -> bool {
     (of_a.is_none() || of_b.is_none() || of_a == of_b) && a == b
 }
 
-/// A store has decided about a command.
-fn note_answer(
-    tx: &rusqlite::Transaction<'_>,
-    store: &str,
-    answer: &Value,
-    now_us: i64,
-) -> rusqlite::Result<()> {
-    tx.execute(
-        "UPDATE commands SET accepted = ?3, reason = ?4, answered_us = coalesce(answered_us, ?5)
-         WHERE store = ?1 AND seq = ?2",
-        params![
-            store,
-            answer["command_seq"].as_i64(),
-            answer["accepted"].as_bool(),
-            answer["reason"].as_str(),
-            now_us
-        ],
-    )?;
-    Ok(())
+pub(super) fn other_content(id: &str) -> RefusedBatch {
+    RefusedBatch::Conflict(format!("event {id} is here with another content"))
 }
 
-/// Takes the credentials of some visits out of every event that holds them.
-fn forget(tx: &rusqlite::Transaction<'_>, store: &str, forgotten: &Value) -> rusqlite::Result<()> {
-    let visits = forgotten["visits"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut credentials: Vec<String> = Vec::new();
-    for visit in visits.iter().filter_map(Value::as_str) {
-        let held = tx
-            .prepare_cached(
-                "SELECT DISTINCT event ->> '$.data.credential' FROM events
-                 WHERE store = ? AND type IN ('org.linefree.visit.opened.v1', 'org.linefree.visit.closed.v1')
-                   AND event ->> '$.data.visit' = ? AND event ->> '$.data.credential' IS NOT NULL",
-            )?
-            .query_map(params![store, visit], |r| r.get(0))?
-            .collect::<rusqlite::Result<Vec<String>>>()?;
-        credentials.extend(held);
-    }
-    for credential in credentials {
-        tx.execute(
-            "UPDATE events SET event = json_set(event, '$.data.credential', NULL)
-             WHERE store = ? AND event ->> '$.data.credential' = ?",
-            params![store, credential],
-        )?;
-    }
-    Ok(())
+pub(super) fn other_event(seq: i64, id: &str, received: &Received) -> RefusedBatch {
+    RefusedBatch::Conflict(format!(
+        "number {seq} of this ledger brought event {id}, now it brings {}: was the store's ledger put back from an older \
+         copy?",
+        received.id
+    ))
 }
+
+enum Kept {
+    Sqlite(SqliteEvents),
+    Postgres(Box<PostgresEvents>),
+}
+
+/// The cloud's events.
+pub struct CloudEvents(Kept);
 
 impl CloudEvents {
+    /// Opens or makes an SQLite file.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub fn open(path: &Path) -> Result<Self, DatabaseError> {
+        Ok(Self(Kept::Sqlite(SqliteEvents::open(path)?)))
+    }
+
+    /// Opens a PostgreSQL database and makes its tables. Waits for the network, so not on an asynchronous thread.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub fn open_postgres(url: &str, password: Option<String>) -> Result<Self, DatabaseError> {
+        Ok(Self(Kept::Postgres(Box::new(PostgresEvents::open(url, password)?))))
+    }
+
+    /// Takes a batch, whole or not at all.
+    ///
+    /// # Errors
+    /// [`RefusedBatch`].
+    pub fn take(&mut self, batch: &[Value], now_us: i64) -> Result<Taken, RefusedBatch> {
+        let batch = Batch::check(batch)?;
+        match &mut self.0 {
+            Kept::Sqlite(db) => db.take(&batch, now_us),
+            Kept::Postgres(db) => db.take(&batch, now_us),
+        }
+    }
+
+    /// Up to `limit` events of a store after a position, in the order in which they came.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub fn events(&self, store: &str, after: i64, limit: u32) -> Result<Vec<PlacedEvent>, DatabaseError> {
+        match &self.0 {
+            Kept::Sqlite(db) => Ok(db.events(store, after, limit)?),
+            Kept::Postgres(db) => db.events(store, after, limit),
+        }
+    }
+
+    /// The last receipt of each visit of a store, youngest first.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub fn receipts(&self, store: &str, limit: u32) -> Result<Vec<Value>, DatabaseError> {
+        match &self.0 {
+            Kept::Sqlite(db) => Ok(db.receipts(store, limit)?),
+            Kept::Postgres(db) => db.receipts(store, limit),
+        }
+    }
+
+    /// The stores that have delivered anything, with how many events each.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub fn stores(&self) -> Result<Vec<Value>, DatabaseError> {
+        match &self.0 {
+            Kept::Sqlite(db) => Ok(db.stores()?),
+            Kept::Postgres(db) => db.stores(),
+        }
+    }
+
     /// Issues a command to a store, with the next number. The same id again is the same command; `None` when that id has
     /// another content.
     ///
     /// # Errors
-    /// When SQLite fails.
+    /// [`DatabaseError`].
     pub fn issue(
         &mut self,
         store: &str,
@@ -301,77 +220,32 @@ impl CloudEvents {
         version: u64,
         body: &Value,
         now_us: i64,
-    ) -> rusqlite::Result<Option<u64>> {
-        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let version = i64::try_from(version).unwrap_or(i64::MAX);
-        let known: Option<(i64, String, i64)> = tx
-            .query_row(
-                "SELECT seq, body, version FROM commands WHERE store = ? AND command = ?",
-                params![store, command],
-                |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
-            )
-            .optional()?;
-        if let Some((seq, text, of_version)) = known {
-            let told = body.to_string();
-            let same = text == told && of_version == version;
-            return Ok(same.then(|| seq.cast_unsigned()));
+    ) -> Result<Option<u64>, DatabaseError> {
+        match &mut self.0 {
+            Kept::Sqlite(db) => Ok(db.issue(store, command, version, body, now_us)?),
+            Kept::Postgres(db) => db.issue(store, command, version, body, now_us),
         }
-        let seq: i64 = tx.query_row(
-            "SELECT coalesce(max(seq), 0) + 1 FROM commands WHERE store = ?",
-            params![store],
-            |r| r.get(0),
-        )?;
-        tx.execute(
-            "INSERT INTO commands (store, seq, command, version, issued_us, body) VALUES (?, ?, ?, ?, ?, ?)",
-            params![store, seq, command, version, now_us, body.to_string()],
-        )?;
-        tx.commit()?;
-        Ok(Some(seq.cast_unsigned()))
     }
 
     /// A store's commands after a number, in order.
     ///
     /// # Errors
-    /// When SQLite fails.
-    pub fn commands(&self, store: &str, after: u64, limit: u32) -> rusqlite::Result<Vec<Command>> {
-        self.conn
-            .prepare_cached(
-                "SELECT command, seq, version, issued_us, body, accepted FROM commands WHERE store = ? AND seq > ?
-                 ORDER BY seq LIMIT ?",
-            )?
-            .query_map(params![store, i64::try_from(after).unwrap_or(i64::MAX), limit], |r| {
-                let body: String = r.get(4)?;
-                Ok(Command {
-                    command: r.get(0)?,
-                    seq: r.get::<_, i64>(1)?.cast_unsigned(),
-                    version: r.get::<_, i64>(2)?.cast_unsigned(),
-                    issued_us: r.get(3)?,
-                    answered: r.get(5)?,
-                    body: serde_json::from_str(&body).unwrap_or(Value::Null),
-                })
-            })?
-            .collect()
+    /// [`DatabaseError`].
+    pub fn commands(&self, store: &str, after: u64, limit: u32) -> Result<Vec<Command>, DatabaseError> {
+        match &self.0 {
+            Kept::Sqlite(db) => Ok(db.commands(store, after, limit)?),
+            Kept::Postgres(db) => db.commands(store, after, limit),
+        }
     }
 
     /// What a store has decided about its commands, youngest first.
     ///
     /// # Errors
-    /// When SQLite fails.
-    pub fn answers(&self, store: &str, limit: u32) -> rusqlite::Result<Vec<Value>> {
-        self.conn
-            .prepare_cached(
-                "SELECT seq, command, accepted, reason, answered_us FROM commands WHERE store = ?
-                 ORDER BY seq DESC LIMIT ?",
-            )?
-            .query_map(params![store, limit], |r| {
-                Ok(json!({
-                    "seq": r.get::<_, i64>(0)?,
-                    "command": r.get::<_, String>(1)?,
-                    "accepted": r.get::<_, Option<bool>>(2)?,
-                    "reason": r.get::<_, Option<String>>(3)?,
-                    "answered_us": r.get::<_, Option<i64>>(4)?,
-                }))
-            })?
-            .collect()
+    /// [`DatabaseError`].
+    pub fn answers(&self, store: &str, limit: u32) -> Result<Vec<Value>, DatabaseError> {
+        match &self.0 {
+            Kept::Sqlite(db) => Ok(db.answers(store, limit)?),
+            Kept::Postgres(db) => db.answers(store, limit),
+        }
     }
 }

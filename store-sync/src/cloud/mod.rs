@@ -19,7 +19,10 @@
 pub mod command;
 pub mod event;
 pub mod events;
+mod postgres;
 pub mod receive;
+mod sqlite;
+pub mod trunk;
 
 /// The commands of a store, as the cloud lists them.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::command::{Command, CommandBody};
-pub use super::events::{CloudEvents, RefusedBatch, Taken};
+pub use super::events::{CloudEvents, DatabaseError, RefusedBatch, Taken};
+use super::trunk::SharedEvents;
 use super::{BATCH_MEDIA_TYPE, CommandPage, MAX_BATCH_BYTES, PlacedEvent};
 use crate::clock::wall_us;
 
@@ -72,7 +73,7 @@ fn same(token: &str, given: &[u8]) -> bool {
 
 #[derive(Clone)]
 struct Cloud {
-    events: Arc<Mutex<CloudEvents>>,
+    events: SharedEvents,
     credentials: Arc<Credentials>,
 }
 
@@ -83,7 +84,12 @@ pub fn router(events: CloudEvents, token: Option<String>) -> Router {
 
 /// The receiver's HTTP side for those who may use it.
 pub fn guarded(events: CloudEvents, credentials: Credentials) -> Router {
-    let cloud = Cloud { events: Arc::new(Mutex::new(events)), credentials: Arc::new(credentials) };
+    shared(Arc::new(Mutex::new(events)), credentials)
+}
+
+/// The same, over a database that something else uses as well.
+pub fn shared(events: SharedEvents, credentials: Credentials) -> Router {
+    let cloud = Cloud { events, credentials: Arc::new(credentials) };
     Router::new()
         .route("/v1/events", post(take_batch))
         .route("/", post(take_batch).get(what_this_is))
@@ -159,7 +165,7 @@ impl Cloud {
         &self,
         headers: &HeaderMap,
         store: &str,
-        work: impl FnOnce(&CloudEvents) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&CloudEvents) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Response {
         if let Some(refusal) = self.refuses(headers, store) {
             return refusal;
@@ -276,6 +282,7 @@ struct Page {
     after: i64,
     /// At most this many, up to 1000; 100 when left out.
     #[serde(default = "default_limit")]
+    #[param(value_type = i64, minimum = 0, required = false)]
     limit: u32,
 }
 
@@ -358,9 +365,9 @@ struct NewCommand {
     /// For commands that say how things are: greater than the last one's.
     #[serde(default)]
     version: u64,
-    /// What it commands.
-    #[schema(value_type = CommandBody)]
-    body: Value,
+    /// What it commands: a `CommandBody`. The store judges it and answers, so that this cloud need not know every kind.
+    #[schema(value_type = Object)]
+    body: serde_json::Map<String, Value>,
 }
 
 /// Tells a store something. It is numbered here and decided about there.
@@ -383,8 +390,9 @@ async fn issue_command(
     if linefree_domain::ids::StoreId::new(&store).is_err() || !(1..=64).contains(&id_chars) {
         return told(StatusCode::BAD_REQUEST, "a store's and a command's id have 1 to 64 characters");
     }
+    let body = Value::Object(new.body);
     let issued =
-        cloud.with(move |events| events.issue(&store, &new.command, new.version, &new.body, wall_us())).await;
+        cloud.with(move |events| events.issue(&store, &new.command, new.version, &body, wall_us())).await;
     match issued {
         Some(Ok(Some(seq))) => Json(json!({ "seq": seq })).into_response(),
         Some(Ok(None)) => told(StatusCode::CONFLICT, "this command's id has another content"),

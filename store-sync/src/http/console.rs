@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 #[derive(rust_embed::Embed)]
-#[folder = "../console/web"]
+#[folder = "../console/dist"]
 struct Files;
 
 pub(super) async fn file(method: Method, uri: Uri, headers: HeaderMap) -> Response {
@@ -27,6 +27,7 @@ pub(super) async fn file(method: Method, uri: Uri, headers: HeaderMap) -> Respon
         Some("css") => "text/css; charset=utf-8",
         Some("svg") => "image/svg+xml",
         Some("png") => "image/png",
+        Some("webmanifest") => "application/manifest+json",
         Some("json") => "application/json",
         _ => "application/octet-stream",
     };

@@ -1,39 +1,68 @@
-//! The HTTP API and the console.
+//! The HTTP API, the console and the shopper's page.
 //!
-//! No login yet, so the server listens on this machine only unless it is told otherwise, and on this machine it answers
-//! only requests addressed to this machine (a web page elsewhere must not read it through a re-bound name). Everything
-//! is `GET`; nothing here changes the store.
+//! Whoever asks must be signed in and have the role for it (`access.rs`). A server that listens on this machine only answers
+//! only requests addressed to this machine (a web page elsewhere must not read it through a re-bound name). Every answer
+//! carries a content security policy that lets nothing in from elsewhere.
 
+mod access;
 mod answers;
 mod console;
+mod desk;
 mod live;
 mod map;
+mod me;
 mod metrics;
 mod openapi;
 mod orders;
+mod people;
+mod proofs;
 mod routes;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use linefree_domain::layout::StoreLayout;
 use tokio::sync::watch;
 
+use crate::clock::wall_us;
+use crate::desk::accounts::{Person, Tries};
+use crate::desk::{Desk, DeskError};
+use crate::gs1::Place;
+use crate::ledger::staff::Staff;
 use crate::ledger::{LedgerError, LedgerReader};
 use crate::live::Live;
 use crate::outbox::RunningOutbox;
 use crate::projecting::Progress;
+use crate::signed::SigningKey;
 
 pub use openapi::openapi_json;
 
 /// How long a question waits for the projections.
 const PROJECTED_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// As whom the store speaks to others.
+#[derive(Debug)]
+pub struct Identity {
+    place: Place,
+    key: SigningKey,
+}
+
+impl Identity {
+    /// A store with its GLN, where it has one, and the key that it signs receipts with.
+    ///
+    /// # Errors
+    /// When the GLN is none.
+    pub fn new(store: &str, gln: Option<&str>, key: SigningKey) -> Result<Self, crate::gs1::NoGln> {
+        Ok(Self { place: Place::new(store, gln)?, key })
+    }
+}
 
 /// What every request can reach.
 #[derive(Clone)]
@@ -42,31 +71,149 @@ pub struct Context {
     live: Arc<Live>,
     outbox: Option<Arc<RunningOutbox>>,
     map: Arc<answers::StoreMap>,
+    identity: Arc<Identity>,
     progress: Arc<Progress>,
     stop: watch::Receiver<bool>,
     only_this_machine: bool,
+    desk: Arc<Desk>,
+    staff: Arc<Mutex<Staff>>,
+    ledger: PathBuf,
+    tries: Arc<Tries>,
+    budgets: Arc<access::Budgets>,
+    reader_token: Arc<str>,
+    /// Nobody signs in: everybody may do everything.
+    open: bool,
+}
+
+/// The store as the server knows it.
+pub struct Parts<'a> {
+    /// As whom the store speaks to others.
+    pub identity: Identity,
+    /// The store.
+    pub layout: &'a StoreLayout,
+    /// Where the server listens.
+    pub listen: SocketAddr,
+    /// The ledger's file.
+    pub ledger: PathBuf,
+    /// Accounts and what they do.
+    pub desk: Arc<Desk>,
+    /// Writes what people decide.
+    pub staff: Staff,
+    /// What programs on this machine read with.
+    pub reader_token: String,
+    /// Nobody signs in.
+    pub open: bool,
 }
 
 impl Context {
-    /// For a store and its ledger. `listen` is where the server listens.
+    /// For a store and its ledger.
     #[must_use]
     pub fn new(
         reader: LedgerReader,
-        layout: &StoreLayout,
+        parts: Parts<'_>,
         live: Arc<Live>,
         outbox: Option<Arc<RunningOutbox>>,
         progress: Arc<Progress>,
-        listen: SocketAddr,
         stop: watch::Receiver<bool>,
     ) -> Self {
         Self {
             reader: Arc::new(Mutex::new(reader)),
             live,
             outbox,
-            map: Arc::new(map::of(layout)),
+            map: Arc::new(map::of(parts.layout)),
+            identity: Arc::new(parts.identity),
             progress,
             stop,
-            only_this_machine: listen.ip().is_loopback(),
+            only_this_machine: parts.listen.ip().is_loopback(),
+            desk: parts.desk,
+            staff: Arc::new(Mutex::new(parts.staff)),
+            ledger: parts.ledger,
+            tries: Arc::default(),
+            budgets: Arc::default(),
+            reader_token: parts.reader_token.into(),
+            open: parts.open,
+        }
+    }
+
+    /// Does something at the desk on a thread where waiting is allowed.
+    async fn at_desk<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Desk) -> Result<T, DeskError> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        let desk = Arc::clone(&self.desk);
+        match tokio::task::spawn_blocking(move || act(&desk)).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(DeskError::Refused(why))) => Err(Trouble::Refused(why)),
+            Ok(Err(e)) => {
+                tracing::error!("the console's own file: {e}");
+                Err(Trouble::Failed)
+            }
+            Err(_) => Err(Trouble::Failed),
+        }
+    }
+
+    /// Writes a decision to the ledger, and to the audit log before that: what is not noted is not done.
+    async fn decide(
+        &self,
+        person: &Person,
+        action: &'static str,
+        subject: &str,
+        detail: &str,
+        act: impl FnOnce(&mut Staff) -> Result<u64, LedgerError> + Send + 'static,
+    ) -> Result<(), Trouble> {
+        let (person, subject, detail) = (person.clone(), subject.to_owned(), detail.to_owned());
+        let note = move |desk: &Desk, action: &str, done| {
+            desk.note(Some(&person), action, &subject, &detail, done, wall_us())
+        };
+        let asked = note.clone();
+        self.at_desk(move |desk| asked(desk, action, true)).await?;
+        let staff = Arc::clone(&self.staff);
+        let done = tokio::task::spawn_blocking(move || {
+            act(&mut staff.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        match done.await.map_err(|_| Trouble::Failed)? {
+            Ok(ledger_seq) => {
+                self.progress.on_stored(ledger_seq);
+                if let Some(outbox) = &self.outbox {
+                    outbox.wake();
+                }
+                Ok(())
+            }
+            Err(e) => {
+                self.at_desk(move |desk| note(desk, &format!("{action}.refused"), false)).await?;
+                Err(Trouble::of(e))
+            }
+        }
+    }
+
+    /// Writes the answers to reviews that can no longer be undone.
+    pub(crate) async fn write_due_answers(&self) {
+        let Ok(due) = self.at_desk(|desk| desk.held(Some(wall_us()))).await else { return };
+        for answer in due {
+            let (visit, sku) = (answer.visit.clone(), answer.sku.clone());
+            let staff = Arc::clone(&self.staff);
+            let done = tokio::task::spawn_blocking(move || {
+                let mut staff = staff.lock().unwrap_or_else(PoisonError::into_inner);
+                staff.answer(&answer.visit, &answer.sku, answer.quantity, wall_us())
+            });
+            match done.await {
+                Ok(Ok(seq)) => {
+                    self.progress.on_stored(seq);
+                    if let Some(outbox) = &self.outbox {
+                        outbox.wake();
+                    }
+                }
+                // It can never be written: somebody else has answered.
+                Ok(Err(LedgerError::Refused(why))) if !why.contains("try again") => {
+                    tracing::warn!(visit, sku, "an answer was not written: {why}");
+                }
+                Ok(Err(e)) => {
+                    tracing::warn!(visit, sku, "an answer was not written yet: {e}");
+                    continue;
+                }
+                Err(_) => continue,
+            }
+            let _ = self.at_desk(move |desk| desk.let_go_of(&visit, &sku)).await;
         }
     }
 
@@ -97,16 +244,35 @@ impl Context {
 #[derive(Debug)]
 enum Trouble {
     NotFound(&'static str),
+    Malformed(&'static str),
+    /// Makes no sense, or is not allowed; the words are for whoever asked.
+    Refused(String),
     Failed,
+}
+
+impl Trouble {
+    fn of(e: LedgerError) -> Self {
+        match e {
+            LedgerError::Refused(why) => Self::Refused(why),
+            e => {
+                tracing::error!("the ledger: {e}");
+                Self::Failed
+            }
+        }
+    }
 }
 
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         let (status, error) = match self {
-            Self::NotFound(what) => (StatusCode::NOT_FOUND, what),
-            Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "the ledger could not be read; see the log"),
+            Self::NotFound(what) => (StatusCode::NOT_FOUND, what.to_owned()),
+            Self::Malformed(why) => (StatusCode::BAD_REQUEST, why.to_owned()),
+            Self::Refused(why) => (StatusCode::CONFLICT, why),
+            Self::Failed => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "the server could not do it; see its log".to_owned())
+            }
         };
-        (status, axum::Json(answers::Problem { error: error.to_owned() })).into_response()
+        (status, axum::Json(answers::Problem { error })).into_response()
     }
 }
 
@@ -118,17 +284,46 @@ pub fn router(context: Context) -> Router {
         .route("/api/carts", get(routes::carts))
         .route("/api/receipts", get(routes::receipts))
         .route("/api/receipts/{visit}", get(routes::receipt))
+        .route("/api/receipts/{visit}/signed", get(proofs::signed_receipt))
+        .route("/api/keys", get(proofs::keys))
+        .route("/api/epcis/events", get(proofs::epcis_events))
         .route("/api/devices", get(routes::devices))
         .route("/api/stats", get(routes::stats))
         .route("/api/events", get(routes::events))
         .route("/api/stock", get(orders::stock))
         .route("/api/orders", get(orders::orders))
         .route("/api/tasks", get(orders::tasks))
+        .route("/api/reviews", get(desk::reviews))
+        .route("/api/reviews/answer", post(desk::answer_review))
+        .route("/api/reviews/undo", post(desk::undo_answer))
+        .route("/api/receipts/{visit}/money", get(desk::money))
+        .route("/api/refunds", post(desk::refund))
+        .route("/api/contests", get(desk::contests))
+        .route("/api/contests/settle", post(desk::settle))
+        .route("/api/stock/count", post(desk::count))
+        .route("/api/misplaced", get(desk::misplaced))
+        .route("/api/timeline", get(desk::timeline))
+        .route("/api/moment", get(desk::moment))
+        .route("/api/insights", get(desk::insights))
+        .route("/api/session", get(people::session).post(people::sign_in).delete(people::sign_out))
+        .route("/api/password", post(people::password))
+        .route("/api/accounts", get(people::accounts).post(people::add_account))
+        .route("/api/accounts/disabled", post(people::disable_account))
+        .route("/api/audit", get(people::audit))
+        .route("/api/config/check", post(people::check_config))
+        .route("/api/join", post(me::join))
+        .route("/api/me", get(me::me))
+        .route("/api/me/entry", post(me::entry))
+        .route("/api/me/contest", post(me::contest))
+        .route("/api/me/forget", post(me::forget))
+        .route("/api/entry/check", post(me::check_entry))
         .route("/metrics", get(metrics::metrics))
         .route("/api/live", get(live::live))
         .route("/api/openapi.json", get(openapi::openapi))
         .route("/healthz", get(routes::healthz))
         .fallback(console::file)
+        .layer(axum::extract::DefaultBodyLimit::max(1024 * 1024))
+        .layer(middleware::from_fn_with_state(context.clone(), access::check))
         .layer(middleware::from_fn_with_state(context.clone(), guard))
         .with_state(context)
 }
@@ -145,10 +340,17 @@ async fn guard(State(context): State<Context>, request: Request, next: Next) -> 
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+             manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (
+            HeaderName::from_static("permissions-policy"),
+            "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

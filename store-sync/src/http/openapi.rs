@@ -3,13 +3,14 @@
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
-use super::{live, metrics, orders, routes};
+use super::{desk, live, me, metrics, orders, people, proofs, routes};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Linefree store API",
-        description = "What the store's server knows: read-only. Times are microseconds since the Unix epoch, lengths \
+        description = "What the store's server knows, and what people in the store decide. Sign in at /api/session; whatever changes \
+                       something carries the session's token as X-Linefree-Csrf. Times are microseconds since the Unix epoch, lengths \
                        metres, weights grams, money minor units."
     ),
     paths(
@@ -18,12 +19,42 @@ use super::{live, metrics, orders, routes};
         routes::carts,
         routes::receipts,
         routes::receipt,
+        proofs::signed_receipt,
+        proofs::keys,
+        proofs::epcis_events,
         routes::devices,
         routes::stats,
         routes::events,
         orders::stock,
         orders::orders,
         orders::tasks,
+        desk::reviews,
+        desk::answer_review,
+        desk::undo_answer,
+        desk::money,
+        desk::refund,
+        desk::contests,
+        desk::settle,
+        desk::count,
+        desk::misplaced,
+        desk::timeline,
+        desk::moment,
+        desk::insights,
+        people::session,
+        people::sign_in,
+        people::sign_out,
+        people::password,
+        people::accounts,
+        people::add_account,
+        people::disable_account,
+        people::audit,
+        people::check_config,
+        me::join,
+        me::me,
+        me::entry,
+        me::contest,
+        me::forget,
+        me::check_entry,
         live::live,
         metrics::metrics,
         routes::healthz

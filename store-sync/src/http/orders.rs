@@ -78,7 +78,7 @@ pub(super) struct Task {
 }
 
 /// Stock of the plates that somebody has counted: the count, less what was taken since.
-#[utoipa::path(get, path = "/api/stock", params(Limit), responses((status = 200, description = "The answer.", body = [Stock])))]
+#[utoipa::path(get, path = "/api/stock", params(Limit), responses((status = 200, description = "The answer.", body = [Stock]), (status = 400, description = "A parameter is no number.")))]
 pub(super) async fn stock(
     State(context): State<Context>,
     Query(limit): Query<Limit>,
@@ -96,7 +96,7 @@ pub(super) async fn stock(
 }
 
 /// Online orders, last changed first.
-#[utoipa::path(get, path = "/api/orders", params(Limit), responses((status = 200, description = "The answer.", body = [Order])))]
+#[utoipa::path(get, path = "/api/orders", params(Limit), responses((status = 200, description = "The answer.", body = [Order]), (status = 400, description = "A parameter is no number.")))]
 pub(super) async fn orders(
     State(context): State<Context>,
     Query(limit): Query<Limit>,
@@ -114,7 +114,7 @@ pub(super) async fn orders(
 }
 
 /// Picks by robots and people, last changed first.
-#[utoipa::path(get, path = "/api/tasks", params(Limit), responses((status = 200, description = "The answer.", body = [Task])))]
+#[utoipa::path(get, path = "/api/tasks", params(Limit), responses((status = 200, description = "The answer.", body = [Task]), (status = 400, description = "A parameter is no number.")))]
 pub(super) async fn tasks(
     State(context): State<Context>,
     Query(limit): Query<Limit>,

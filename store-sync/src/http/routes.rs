@@ -23,6 +23,7 @@ const MAX_ROWS: u32 = 1000;
 #[derive(Debug, Deserialize, IntoParams)]
 pub(super) struct Limit {
     /// At most this many, up to 1000; 100 when left out.
+    #[param(value_type = Option<i64>, minimum = 0)]
     limit: Option<u32>,
 }
 
@@ -38,6 +39,7 @@ pub(super) struct Page {
     /// Events after this ledger number; from the first when left out.
     after: Option<u64>,
     /// At most this many, up to 1000; 100 when left out.
+    #[param(value_type = Option<i64>, minimum = 0)]
     limit: Option<u32>,
 }
 
@@ -48,7 +50,7 @@ pub(super) async fn store(State(context): State<Context>) -> Json<serde_json::Va
 }
 
 /// Visits, youngest first.
-#[utoipa::path(get, path = "/api/visits", params(Limit), responses((status = 200, description = "The answer.", body = [Visit])))]
+#[utoipa::path(get, path = "/api/visits", params(Limit), responses((status = 200, description = "The answer.", body = [Visit]), (status = 400, description = "A parameter is no number.")))]
 pub(super) async fn visits(
     State(context): State<Context>,
     Query(limit): Query<Limit>,
@@ -58,7 +60,7 @@ pub(super) async fn visits(
 }
 
 /// What every visit that still lasts holds, oldest visit first.
-#[utoipa::path(get, path = "/api/carts", params(Limit), responses((status = 200, description = "The answer.", body = [Cart])))]
+#[utoipa::path(get, path = "/api/carts", params(Limit), responses((status = 200, description = "The answer.", body = [Cart]), (status = 400, description = "A parameter is no number.")))]
 pub(super) async fn carts(
     State(context): State<Context>,
     Query(limit): Query<Limit>,
@@ -68,7 +70,7 @@ pub(super) async fn carts(
 }
 
 /// Receipts, youngest first.
-#[utoipa::path(get, path = "/api/receipts", params(Limit), responses((status = 200, description = "The answer.", body = [Receipt])))]
+#[utoipa::path(get, path = "/api/receipts", params(Limit), responses((status = 200, description = "The answer.", body = [Receipt]), (status = 400, description = "A parameter is no number.")))]
 pub(super) async fn receipts(
     State(context): State<Context>,
     Query(limit): Query<Limit>,
@@ -159,13 +161,17 @@ pub(super) async fn stats(State(context): State<Context>) -> Result<Json<Stats>,
 }
 
 /// The ledger's events, in order.
-#[utoipa::path(get, path = "/api/events", params(Page), responses((status = 200, description = "The answer.", body = [LedgerEvent])))]
+#[utoipa::path(get, path = "/api/events", params(Page), responses((status = 200, description = "The answer.", body = [LedgerEvent]), (status = 400, description = "A parameter is no number.")))]
 pub(super) async fn events(
     State(context): State<Context>,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<LedgerEvent>>, Trouble> {
     let limit = page.limit.unwrap_or(100).min(MAX_ROWS);
-    let rows = context.ask(move |ledger| ledger.events_after(page.after.unwrap_or(0), limit)).await?;
+    let after = page.after.unwrap_or(0);
+    if i64::try_from(after).is_err() {
+        return Err(Trouble::Malformed("no ledger reaches this number"));
+    }
+    let rows = context.ask(move |ledger| ledger.events_after(after, limit)).await?;
     let events = rows.into_iter().map(|row| LedgerEvent {
         ledger_seq: row.ledger_seq,
         source: row.event.source,

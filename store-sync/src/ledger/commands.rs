@@ -69,7 +69,7 @@ pub struct Commander {
 }
 
 /// Why a command is refused.
-type Decision = Result<Vec<EventBody>, String>;
+pub(super) type Decision = Result<Vec<EventBody>, String>;
 
 impl Commander {
     /// Of a ledger that exists.
@@ -448,7 +448,7 @@ fn order_cancelled(reader: &LedgerReader, order: &str, reason: &str) -> Result<D
     })))
 }
 
-fn review_answer(
+pub(super) fn review_answer(
     tx: &Transaction<'_>,
     reader: &LedgerReader,
     visit: &str,
@@ -458,6 +458,11 @@ fn review_answer(
     if accepted_before(tx, "review_answer", &[("visit", visit), ("sku", sku)])? {
         return Ok(Err(format!(
             "{sku:?} of visit {visit:?} was answered already: use a refund to correct it"
+        )));
+    }
+    if reader.is_answered(visit, sku)? {
+        return Ok(Err(format!(
+            "{sku:?} of visit {visit:?} was answered in the store: use a refund to correct it"
         )));
     }
     let Some(receipt) = reader.receipt(visit)? else {
@@ -478,7 +483,7 @@ fn review_answer(
     })))
 }
 
-fn refund_issued(
+pub(super) fn refund_issued(
     tx: &Transaction<'_>,
     reader: &LedgerReader,
     refund: &str,

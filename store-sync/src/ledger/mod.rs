@@ -36,10 +36,13 @@ mod project;
 mod project_orders;
 mod projector;
 mod read;
+mod read_console;
 mod read_orders;
+mod read_settled;
 pub mod retention;
 mod rows;
 mod sound;
+pub mod staff;
 mod store;
 
 use std::collections::BTreeMap;
@@ -55,7 +58,11 @@ pub use cursor::OutboxCursor;
 pub use own::OWN_SOURCE;
 pub use projector::{Projected, Projector};
 pub use read::LedgerReader;
+pub use read_console::{
+    Bucket, InsightRow, Insights, MisplacedRow, Moment, MomentCart, MoneyRow, PlateStep, RefundRow, ReviewRow,
+};
 pub use read_orders::{OrderRow, PaymentRow, StockRow, TaskRow};
+pub use read_settled::{AnswerRow, SettledRow};
 pub use rows::{
     CandidateRow, CartRow, EvidenceRow, FaultRow, LineRow, OutboxEvent, ReceiptRow, SourceRow, StoredEvent,
     Totals, VisitRow,

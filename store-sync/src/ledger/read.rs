@@ -167,6 +167,22 @@ impl LedgerReader {
         Ok(carts)
     }
 
+    /// What a visit that still lasts holds.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn cart(&self, visit: &str) -> Result<Option<CartRow>, LedgerError> {
+        let found = self.all(
+            "SELECT v.visit, v.credential, v.party, v.opened_us, NULL, c.changed_us
+             FROM visits v LEFT JOIN carts c USING (visit) WHERE v.visit = ?",
+            params![visit],
+            |r| Ok(CartRow { visit: self::visit(r)?, changed_us: r.get(5)?, lines: Vec::new() }),
+        )?;
+        let Some(mut cart) = found.into_iter().next() else { return Ok(None) };
+        cart.lines = self.lines("cart_lines", visit)?;
+        Ok(Some(cart))
+    }
+
     /// The youngest receipts, youngest first.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use super::{Deliver, DeliveryError};
 use crate::cloud::command::Command;
 use crate::cloud::{BATCH_MEDIA_TYPE, CommandPage, EventPage};
+use crate::downlink::AskCommands;
 
 /// A page of commands or events longer than this is refused.
 const MAX_PAGE_BYTES: u64 = 32 << 20;
@@ -111,16 +112,6 @@ impl HttpCloud {
         }
     }
 
-    /// The store's commands after a number, in order. `None` when this cloud has no commands.
-    ///
-    /// # Errors
-    /// [`DeliveryError`].
-    pub fn commands(&self, store: &str, after: u64) -> Result<Option<Vec<Command>>, DeliveryError> {
-        let page: Option<CommandPage> =
-            self.get(&format!("/v1/stores/{store}/commands?after={after}&limit=100"))?;
-        Ok(page.map(|page| page.commands))
-    }
-
     /// A page of the events that the cloud has of a store, after a position of the cloud's. `None` when it cannot say.
     ///
     /// # Errors
@@ -149,14 +140,14 @@ impl HttpCloud {
     }
 }
 
-fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+pub(super) fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut packed = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
     packed.write_all(bytes)?;
     packed.finish()
 }
 
 /// Is the host of `host[:port]/path` this machine?
-fn is_loopback(rest: &str) -> bool {
+pub(super) fn is_loopback(rest: &str) -> bool {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
@@ -185,6 +176,14 @@ pub fn read_token(path: &Path) -> Result<String, DeliveryError> {
 #[derive(Deserialize)]
 struct Answer {
     acknowledged: u64,
+}
+
+impl AskCommands for HttpCloud {
+    fn commands(&self, store: &str, after: u64) -> Result<Option<Vec<Command>>, DeliveryError> {
+        let page: Option<CommandPage> =
+            self.get(&format!("/v1/stores/{store}/commands?after={after}&limit=100"))?;
+        Ok(page.map(|page| page.commands))
+    }
 }
 
 impl Deliver for HttpCloud {

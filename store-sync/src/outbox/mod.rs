@@ -11,6 +11,7 @@
 
 pub mod http;
 pub mod lanes;
+pub mod nats;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -61,6 +62,10 @@ pub enum DeliveryError {
 
 /// Who carries a batch to the cloud.
 pub trait Deliver: Send {
+    /// What follows is of this ledger, of which everything up to a number was acknowledged. A cloud that keeps count
+    /// itself need not be told.
+    fn begin(&self, _ledger: Uuid, _acknowledged: u64) {}
+
     /// Sends a batch (a JSON array of CloudEvents) and returns up to which ledger number the cloud has everything.
     ///
     /// # Errors
@@ -129,6 +134,7 @@ impl Outbox {
         let (ledger_id, store) = reader.identity()?;
         let acknowledged_seq = reader.acknowledged_seq()?;
         let lanes = Lanes::new(acknowledged_seq);
+        to.begin(ledger_id, acknowledged_seq);
         Ok(Self { reader, cursor, ledger_id, store, lanes, to, page: MAX_EVENTS, max_events: MAX_EVENTS })
     }
 
@@ -158,6 +164,7 @@ impl Outbox {
             );
             self.ledger_id = ledger_id;
             self.lanes = Lanes::new(self.reader.acknowledged_seq()?);
+            self.to.begin(ledger_id, self.lanes.acknowledged());
         }
         let end = self.reader.last_seq()?;
         let Some(wanted) = self.lanes.next(end, u64::from(self.max_events)) else { return Ok(Step::Idle) };

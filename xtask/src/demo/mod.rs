@@ -155,7 +155,9 @@ impl Demo<'_> {
     /// Runs until Ctrl-C and tells what happens.
     fn live(&mut self, data: &str) -> Result<ExitCode> {
         self.start()?;
-        say::line(format!("console: {}", self.stations.console("/")));
+        say::line(format!("console: {}", self.stations.console_link()));
+        say::line("         it asks for a password of your own; the link is good until then");
+        say::line(format!("phone:   {}", self.stations.console("/me.html")));
         say::line(format!("logs and data: {data}; Ctrl-C stops everything"));
         let mut ended = false;
         while !self.stop.asked() {
@@ -203,8 +205,9 @@ impl Demo<'_> {
         running.done("");
 
         let stats = self.stations.console("/api/stats");
+        let token = self.stations.reader_token()?;
         self.programs.wait_until("everything to reach the cloud", DELIVERY, &self.stop, |_| {
-            let stats: Stats = get(&stats)?;
+            let stats: Stats = get_as(&stats, Some(&token))?;
             Ok(stats.outbox.is_some_and(|outbox| outbox.lag == 0))
         })?;
         let came: Vec<Receipt> = get(&self.stations.cloud_receipts())?;
@@ -232,7 +235,8 @@ impl Demo<'_> {
 
     /// Messages that everybody has put on the bus, by their own last status.
     fn messages(&self) -> Result<u64> {
-        let answer: Devices = get(&self.stations.console("/api/devices"))?;
+        let token = self.stations.reader_token()?;
+        let answer: Devices = get_as(&self.stations.console("/api/devices"), Some(&token))?;
         Ok(answer.devices.iter().filter_map(|device| device.counters.get("bus_sent")).sum())
     }
 }
@@ -260,7 +264,16 @@ struct Device {
 }
 
 fn get<T: DeserializeOwned>(url: &str) -> Result<T> {
-    let mut answer = ureq::get(url).call().with_context(|| format!("GET {url}"))?;
+    get_as(url, None)
+}
+
+/// As whoever has this token.
+fn get_as<T: DeserializeOwned>(url: &str, token: Option<&str>) -> Result<T> {
+    let mut request = ureq::get(url);
+    if let Some(token) = token {
+        request = request.header("Authorization", format!("Bearer {token}"));
+    }
+    let mut answer = request.call().with_context(|| format!("GET {url}"))?;
     answer.body_mut().read_json().with_context(|| format!("read the answer of GET {url}"))
 }
 

@@ -103,6 +103,25 @@ impl<'a> Stations<'a> {
         format!("http://{}{path}", self.console)
     }
 
+    /// What programs on this machine read the store's API with; there once the store's server answers.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn reader_token(&self) -> Result<String> {
+        let file = self.data.join("store/reader-token");
+        let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// The console's address with the one-time password behind the #, which browsers keep to themselves.
+    #[must_use]
+    pub fn console_link(&self) -> String {
+        match fs::read_to_string(self.data.join("store/first-password")) {
+            Ok(once) => self.console(&format!("/#once={}", once.trim())),
+            Err(_) => self.console("/"),
+        }
+    }
+
     /// An address of the reference cloud.
     #[must_use]
     pub fn cloud(&self, path: &str) -> String {

@@ -10,13 +10,16 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// Debian package, and what needs it.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: [(&str, &str); 9] = [
     ("libopencv-dev", "video capture and calibration"),
     ("clang", "bindings to OpenCV"),
     ("libclang-dev", "bindings to OpenCV"),
     ("pkg-config", "finding OpenCV"),
     ("g++", "building SQLite and OpenCV's bindings"),
     ("mosquitto", "tests against a second broker"),
+    ("nats-server", "tests of the trunk, and against a third broker"),
+    ("postgresql", "tests of the reference cloud on PostgreSQL"),
+    ("chromium", "tests of the console"),
 ];
 
 /// Programs that come with the machine, and how to get them on Debian.
@@ -43,7 +46,7 @@ pub fn plan(workspace: &Workspace) -> Result<Plan<'_>> {
             if !on_debian() {
                 bail!(
                     "this is no Debian system: install OpenCV 4 with headers, clang with libclang, pkg-config, \
-                     mosquitto, Python 3 with venv and npm by its own means (missing here: {})",
+                     mosquitto, chromium, Python 3 with venv and npm by its own means (missing here: {})",
                     wanted.join(", ")
                 );
             }

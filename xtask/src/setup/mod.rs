@@ -7,13 +7,15 @@
 //!
 //! | step | needs | leaves |
 //! | --- | --- | --- |
-//! | Debian packages | root, once | OpenCV, clang, mosquitto |
+//! | Debian packages | root, once | OpenCV, clang, mosquitto, chromium |
 //! | Python environment | python3 with venv | `venv/` |
 //! | ONNX Runtime library | pip | `lib/libonnxruntime.so` |
 //! | person model | npm, the Python environment | `models/*.onnx` |
 //! | shared models | the shared folder; optional | more `models/*.onnx` |
 //! | demo video | apt | `media/vtest.avi`, and a link to it in the plaza recording |
+//! | console's packages | npm | `console/node_modules/` |
 
+mod console;
 mod debian;
 mod media;
 mod models;
@@ -77,7 +79,7 @@ pub fn run(workspace: &Workspace, zeal: Zeal) -> Result<()> {
     fs::create_dir_all(&workspace.home).with_context(|| format!("create {}", workspace.home.display()))?;
     let _lock = lock(workspace)?;
 
-    let plans: [fn(&Workspace) -> Result<Plan<'_>>; 7] = [
+    let plans: [fn(&Workspace) -> Result<Plan<'_>>; 8] = [
         debian::plan,
         python::plan,
         onnxruntime::plan,
@@ -85,6 +87,7 @@ pub fn run(workspace: &Workspace, zeal: Zeal) -> Result<()> {
         models::plan_shared,
         media::plan,
         media::plan_link,
+        console::plan,
     ];
     let mut costs = Vec::new();
     for (number, plan) in plans.iter().enumerate() {

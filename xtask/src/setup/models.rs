@@ -40,6 +40,8 @@ enum Source {
     Shared {
         path: PathBuf,
     },
+    /// Part of the source tree and of the program: nothing to install.
+    Committed {},
     /// For people with a browser; set-up itself goes to package registries only.
     Url {},
 }
@@ -72,6 +74,10 @@ impl Model {
             .iter()
             .find_map(|s| if let Source::Shared { path } = s { Some(path) } else { None })?;
         Some(workspace.shared.join(path)).filter(|p| p.is_file())
+    }
+
+    fn is_committed(&self) -> bool {
+        self.source.iter().any(|s| matches!(s, Source::Committed {}))
     }
 
     fn installed(&self, workspace: &Workspace) -> PathBuf {
@@ -197,7 +203,7 @@ fn filled(words: &[String], members: &[PathBuf], out: &Path) -> Result<Vec<PathB
 /// The models that development has besides, where the shared folder is.
 pub fn plan_shared(workspace: &Workspace) -> Result<Plan<'_>> {
     let mut models = manifest(workspace)?;
-    models.retain(|m| m.package().is_none());
+    models.retain(|m| m.package().is_none() && !m.is_committed());
     let all = names(&models);
     models.retain(|m| m.shared(workspace).is_some());
     if models.is_empty() {

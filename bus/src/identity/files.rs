@@ -1,0 +1,147 @@
+//! Keys and certificates in a folder, and TLS made of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use super::authority::{write_secret, write_whole};
+use super::{DeviceName, IdentityError, new_key, request};
+
+/// A folder with a device's, or several devices', keys and certificates.
+#[derive(Debug, Clone)]
+pub struct IdentityDir(PathBuf);
+
+impl IdentityDir {
+    /// A folder.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self(dir.into())
+    }
+
+    /// The authority's certificate.
+    #[must_use]
+    pub fn ca(&self) -> PathBuf {
+        self.0.join("ca.pem")
+    }
+
+    /// The list of revoked certificates, where there is one.
+    #[must_use]
+    pub fn crl(&self) -> PathBuf {
+        self.0.join("crl.pem")
+    }
+
+    /// A source's certificate.
+    #[must_use]
+    pub fn certificate(&self, source: &str) -> PathBuf {
+        self.0.join(format!("{source}.pem"))
+    }
+
+    /// A source's key.
+    #[must_use]
+    pub fn key(&self, source: &str) -> PathBuf {
+        self.0.join(format!("{source}.key"))
+    }
+
+    /// Makes a key where there is none, and a request for a certificate; gives the request's path. Called again, it
+    /// renews: the key stays unless its file was removed.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn prepare(&self, device: &DeviceName, hosts: &[String]) -> Result<PathBuf, IdentityError> {
+        let failed = |path: &Path, e: std::io::Error| IdentityError::File {
+            path: path.display().to_string(),
+            why: e.to_string(),
+        };
+        std::fs::create_dir_all(&self.0).map_err(|e| failed(&self.0, e))?;
+        let key_path = self.key(&device.source);
+        let key = if key_path.exists() {
+            std::fs::read_to_string(&key_path).map_err(|e| failed(&key_path, e))?
+        } else {
+            let key = new_key()?;
+            write_secret(&key_path, &key)?;
+            key
+        };
+        let path = self.0.join(format!("{}.csr", device.source));
+        write_whole(&path, &request(device, &key, hosts)?)?;
+        Ok(path)
+    }
+}
+
+fn tls(error: impl std::fmt::Display) -> IdentityError {
+    IdentityError::Tls(error.to_string())
+}
+
+fn unreadable(path: &Path, remedy: &str, error: impl std::fmt::Display) -> IdentityError {
+    IdentityError::File { path: path.display().to_string(), why: format!("{error}; {remedy}") }
+}
+
+fn certificates(path: &Path, remedy: &str) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let read = read.map_err(|e| unreadable(path, remedy, e))?;
+    if read.is_empty() { Err(unreadable(path, remedy, "holds no certificate")) } else { Ok(read) }
+}
+
+const SIGN: &str = "`store-sync provision sign` makes it from the request of `edge-agent provision`";
+
+fn own(
+    dir: &IdentityDir,
+    source: &str,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), IdentityError> {
+    let path = dir.key(source);
+    let key = PrivateKeyDer::from_pem_file(&path)
+        .map_err(|e| unreadable(&path, "`edge-agent provision` makes it", e))?;
+    Ok((certificates(&dir.certificate(source), SIGN)?, key))
+}
+
+fn roots(dir: &IdentityDir) -> Result<Arc<RootCertStore>, IdentityError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&dir.ca(), "copy ca.pem of the store's authority here")? {
+        roots.add(certificate).map_err(tls)?;
+    }
+    Ok(Arc::new(roots))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// TLS of a device: it trusts the folder's authority only, and shows the source's certificate.
+///
+/// # Errors
+/// [`IdentityError`], naming the file and what makes it.
+pub fn client_config(dir: &IdentityDir, source: &str) -> Result<Arc<ClientConfig>, IdentityError> {
+    let (chain, key) = own(dir, source)?;
+    let builder = ClientConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions().map_err(tls)?;
+    let config =
+        builder.with_root_certificates(roots(dir)?).with_client_auth_cert(chain, key).map_err(tls)?;
+    Ok(Arc::new(config))
+}
+
+/// TLS of a broker: whoever connects must show a certificate of the folder's authority that is not revoked.
+///
+/// # Errors
+/// [`IdentityError`], naming the file and what makes it.
+pub fn server_config(dir: &IdentityDir, source: &str) -> Result<Arc<ServerConfig>, IdentityError> {
+    let (chain, key) = own(dir, source)?;
+    let mut verifier = WebPkiClientVerifier::builder_with_provider(roots(dir)?, provider());
+    let crl = dir.crl();
+    if crl.exists() {
+        let lists = CertificateRevocationListDer::pem_file_iter(&crl)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|e| unreadable(&crl, "copy crl.pem of the store's authority here", e))?;
+        verifier = verifier.with_crls(lists);
+    }
+    let builder = ServerConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions().map_err(tls)?;
+    let config = builder
+        .with_client_cert_verifier(verifier.build().map_err(tls)?)
+        .with_single_cert(chain, key)
+        .map_err(tls)?;
+    Ok(Arc::new(config))
+}

@@ -1,0 +1,17 @@
+// Lets the phone's page open without a connection. Only the page's own files are kept; nothing about the shopper is.
+const KEPT = "linefree-me-1";
+self.addEventListener("install", (event) => event.waitUntil(caches.open(KEPT).then((c) => c.add("./me.html"))));
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+self.addEventListener("fetch", (event) => {
+  const url = new URL(event.request.url);
+  if (event.request.method !== "GET" || url.origin !== location.origin || url.pathname.startsWith("/api/")) return;
+  event.respondWith(
+    fetch(event.request)
+      .then((answer) => {
+        const copy = answer.clone();
+        if (answer.ok) caches.open(KEPT).then((c) => c.put(event.request, copy));
+        return answer;
+      })
+      .catch(() => caches.match(event.request).then((kept) => kept ?? Response.error())),
+  );
+});

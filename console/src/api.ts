@@ -1,0 +1,111 @@
+// What the store's server answers, and how it is asked. Types follow docs/ref/openapi.json.
+
+import { signal } from "@preact/signals";
+
+export type Point = [number, number];
+export type Role = "shopper" | "staff" | "manager" | "ops" | "auditor";
+export interface Session { name: string | null; role: Role | null; must_change: boolean; csrf: string }
+export interface Plate { id: string; corners: Point[]; height_m: number; skus: string[] }
+export interface Product { sku: string; name: string; price_minor: number; weight_g: number }
+export interface CameraView { id: string; position: [number, number, number] | null; footprint: Point[] }
+export interface StoreMap {
+  id: string; name: string; currency: string; timezone: string; floor: Point[];
+  gates: { id: string; kind: string; from: Point; to: Point }[];
+  gondolas: { id: string; outline: Point[]; facing: Point }[];
+  plates: Plate[]; products: Product[]; cameras: CameraView[];
+}
+export interface Line { sku: string; name: string; quantity: number; unit_price_minor: number; probability: number; review: boolean }
+export interface Cart {
+  visit: string; credential: string | null; party: number; opened_us: number | null; left_us: number | null;
+  changed_us: number | null; lines: Line[];
+}
+export interface Receipt {
+  visit: string; credential: string | null; entered_us: number; left_us: number; currency: string;
+  charge_minor: number; in_review_minor: number; lines: Line[];
+}
+export interface Explanation { visit: string | null; sku: string | null; quantity: number; probability: number }
+export interface ShelfEvent {
+  start_us: number; end_us: number; delta_g: number; sd_g: number; plates: { plate: string; delta_g: number }[];
+}
+export interface Evidence { source: string; epoch: string; seq: number; shelf: ShelfEvent | null; candidates: Explanation[] }
+export interface ReceiptDetail extends Receipt { evidence: Evidence[] }
+export interface Shopper { shopper: number; visit: string | null; at: Point; radius_m: number }
+export interface Doubt extends Evidence {
+  plate: string | null; steps: { start_us: number; end_us: number; delta_g: number; sd_g: number }[]; positions: Shopper[];
+}
+export interface Held { visit: string; sku: string; quantity: number; who: string; due_us: number }
+export interface Review {
+  visit: string; left_us: number; sku: string; name: string; quantity: number; unit_price_minor: number;
+  probability: number; held: Held | null; evidence: Doubt[];
+}
+export interface Contest {
+  contest: string; visit: string; sku: string; words: string; opened_us: number;
+  state: "open" | "refunded" | "refused"; settled_us: number | null; answer: string | null;
+}
+export interface Money {
+  currency: string; charge_minor: number; answered_minor: number; refunded_minor: number; open_minor: number;
+  answers: { sku: string; quantity: number }[];
+  refunds: { refund: string; amount_minor: number; reason: string; issued_us: number; lines: { sku: string; quantity: number }[] }[];
+  contests: Contest[];
+}
+export interface Device { source: string; role: string; online: boolean; time_us: number; version: string; counters: Record<string, number> }
+export interface Fault { device: string; fault: string; message: string; cleared: boolean; time_us: number; reported_by: string }
+export interface Devices { devices: Device[]; faults: Fault[]; sources: { source: string; epoch: string; contiguous_seq: number; highest_seq: number; last_time_us: number }[] }
+export interface Stats {
+  messages: number; ledger_seq: number; visits: number; receipts: number; receipts_in_review: number; duplicates: number;
+  bus_ok: boolean; ledger_ok: boolean; troubles: string[]; outbox: { lag: number; last_error: string | null } | null;
+}
+export interface Stock { plate: string; sku: string; counted: number; counted_us: number; quantity: number; delta_g: number }
+export interface Misplaced { plate: string; sku: string; quantity: number; probability: number; time_us: number }
+export interface Past {
+  carts: { visit: string; credential: string | null; opened_us: number; lines: Line[] }[];
+  receipts: number; plates: [string, number][]; shoppers: Shopper[];
+}
+export interface Timeline { from_us: number; to_us: number; buckets: Record<string, number>[] }
+export interface Insights {
+  products: { sku: string; hour: number; taken: number; put_back: number }[];
+  visits: number; buyers: number; dwell_s: number[]; visits_by_hour: Record<string, number>;
+}
+export interface Account { name: string; role: Role; must_change: boolean; disabled: boolean; created_us: number }
+export interface Audit {
+  whole: boolean;
+  rows: { n: number; at_us: number; who: string; role: string; action: string; subject: string; detail: string; done: boolean }[];
+}
+export interface Me { store: string; timezone: string; currency: string; credential: string; cart: Cart | null; receipts: (Receipt & { money: Money })[] }
+export interface Order { order: string; state: string; reason: string | null; changed_us: number; lines: { sku: string; quantity: number; picked: number }[] }
+export interface Task { task: string; order: string; sku: string; quantity: number; plate: string; assignee: string | null; state: string; reason: string | null; changed_us: number }
+
+/** Who is signed in; `null` until the server has said. */
+export const session = signal<Session | null>(null);
+
+/** The server's own words about why it did not. */
+export class Refused extends Error {
+  constructor(readonly status: number, words: string) {
+    super(words);
+  }
+}
+
+async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const headers: Record<string, string> = {};
+  if (method !== "GET") headers["X-Linefree-Csrf"] = session.value?.csrf ?? "";
+  if (body !== undefined) headers["Content-Type"] = typeof body === "string" ? "text/plain" : "application/json";
+  const sent = body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body);
+  const answer = await fetch(path, { method, headers, body: sent });
+  if (!answer.ok) {
+    const told = await answer.json().catch(() => ({}));
+    if (answer.status === 401 && session.value?.name) session.value = { ...session.value, name: null, role: null };
+    throw new Refused(answer.status, (told as { error?: string }).error ?? `${answer.status} ${answer.statusText}`);
+  }
+  return answer.json();
+}
+
+export const get = <T,>(path: string) => ask<T>("GET", path);
+export const post = <T,>(path: string, body?: unknown) => ask<T>("POST", path, body);
+export const remove = <T,>(path: string) => ask<T>("DELETE", path);
+
+const RANK: Record<Role, number> = { shopper: 0, auditor: 0, staff: 1, manager: 2, ops: 3 };
+
+/** May whoever is signed in change what needs this role? */
+export const may = (least: Role) => RANK[session.value?.role ?? "shopper"] >= RANK[least];
+/** May they read what needs this role? */
+export const mayRead = (least: Role) => session.value?.role === "auditor" || may(least);

@@ -1,0 +1,185 @@
+// The console: sign in, then one page at a time, chosen in the address after the #.
+
+import { effect, signal, useSignal } from "@preact/signals";
+import { render } from "preact";
+import { get, mayRead, post, remove, type Role, session, type Session } from "./api";
+import { AccessPage, OpsPage } from "./pages/ops";
+import { DevicesPage, InsightsPage, OrdersPage } from "./pages/others";
+import { FloorPage } from "./pages/floor";
+import { ReceiptsPage } from "./pages/receipts";
+import { ReviewsPage } from "./pages/reviews";
+import { StockPage } from "./pages/stock";
+import { attempt } from "./parts";
+import { clock, contests, devices, follow, link, map, past, reviews, toast, unfollow } from "./state";
+import "./style.css";
+import { day, type Key, LANGUAGES, language, speak, t } from "./words";
+
+const PAGES = {
+  floor: { words: "nav.floor", page: FloorPage, least: "staff" },
+  reviews: { words: "nav.reviews", page: ReviewsPage, least: "staff" },
+  receipts: { words: "nav.receipts", page: ReceiptsPage, least: "staff" },
+  stock: { words: "nav.stock", page: StockPage, least: "staff" },
+  orders: { words: "nav.orders", page: OrdersPage, least: "staff" },
+  devices: { words: "nav.devices", page: DevicesPage, least: "staff" },
+  insights: { words: "nav.insights", page: InsightsPage, least: "staff" },
+  ops: { words: "nav.ops", page: OpsPage, least: "staff" },
+  access: { words: "nav.access", page: AccessPage, least: "ops" },
+} satisfies Record<string, { words: Key; page: () => unknown; least: Role }>;
+type Page = keyof typeof PAGES;
+
+const chosen = signal<Page>("floor");
+const choose = () => {
+  const name = location.hash.slice(1);
+  if (name in PAGES) chosen.value = name as Page;
+};
+addEventListener("hashchange", choose);
+
+function Language() {
+  return (
+    <label class="language">
+      <span class="unseen">{t("theme.lang")}</span>
+      <select value={language.value} onChange={(e) => speak(e.currentTarget.value)}>
+        {Object.entries(LANGUAGES).map(([code, l]) => <option key={code} value={code}>{l.name}</option>)}
+      </select>
+    </label>
+  );
+}
+
+/** From the link that the server prints: `#once=...`, which no server and no log ever sees. */
+const once = location.hash.startsWith("#once=") ? decodeURIComponent(location.hash.slice(6)) : "";
+if (once) history.replaceState(null, "", location.pathname);
+
+function SignIn() {
+  const name = useSignal(once ? "admin" : "");
+  const password = useSignal(once);
+  const told = useSignal("");
+  const enter = async (e: Event) => {
+    e.preventDefault();
+    try {
+      session.value = await post<Session>("/api/session", { name: name.value, password: password.value });
+      await follow();
+    } catch (error) {
+      told.value = (error as Error).message;
+    }
+  };
+  return (
+    <main class="gate-page">
+      <form class="panel sign" onSubmit={enter}>
+        <img src="./icon.svg" alt="" width={56} height={56} />
+        <h1>{t("sign.title")}</h1>
+        <label>{t("sign.name")}<input name="name" autocomplete="username" required value={name.value} onInput={(e) => (name.value = e.currentTarget.value)} /></label>
+        <label>{t("sign.password")}<input name="password" type="password" autocomplete="current-password" required value={password.value} onInput={(e) => (password.value = e.currentTarget.value)} /></label>
+        <button class="primary">{t("sign.in")}</button>
+        <p role="alert" class="flag">{told.value}</p>
+        <p class="when">{t("sign.where")}</p>
+        <Language />
+      </form>
+    </main>
+  );
+}
+
+function FirstPassword() {
+  const password = useSignal("");
+  const told = useSignal("");
+  const keep = async (e: Event) => {
+    e.preventDefault();
+    try {
+      session.value = await post<Session>("/api/password", { password: password.value });
+      await follow();
+    } catch (error) {
+      told.value = (error as Error).message;
+    }
+  };
+  return (
+    <main class="gate-page">
+      <form class="panel sign" onSubmit={keep}>
+        <img src="./icon.svg" alt="" width={56} height={56} />
+        <h1>{t("sign.first")}</h1>
+        <p>{t("sign.firstWhy")}</p>
+        <input class="unseen" aria-hidden="true" tabIndex={-1} autocomplete="username" value={session.value?.name ?? ""} readOnly />
+        <label>{t("sign.new")}<input name="new" type="password" autocomplete="new-password" required minLength={12} value={password.value} onInput={(e) => (password.value = e.currentTarget.value)} /></label>
+        <button class="primary">{t("sign.keep")}</button>
+        <p role="alert" class="flag">{told.value}</p>
+      </form>
+    </main>
+  );
+}
+
+function App() {
+  const s = session.value;
+  if (!s) return <main class="gate-page" aria-busy="true" />;
+  if (!s.name) return <SignIn />;
+  if (s.must_change) return <FirstPassword />;
+  if (s.role === "shopper") {
+    return (
+      <main class="gate-page">
+        <div class="panel sign"><h1>Linefree</h1><p>{t("sign.shopper")}</p><p><a href="./me.html">{t("sign.toPhone")}</a></p></div>
+      </main>
+    );
+  }
+  const Shown = PAGES[chosen.value].page;
+  const badge: Partial<Record<Page, number>> = {
+    reviews: reviews.value.filter((r) => !r.held).length,
+    receipts: contests.value.filter((c) => c.state === "open").length,
+    devices: devices.value.faults.filter((f) => !f.cleared).length,
+  };
+  const leave = () =>
+    attempt(async () => {
+      session.value = await remove<Session>("/api/session");
+      unfollow();
+    });
+  return (
+    <>
+      <a class="skip" href="#page" onClick={(e) => { e.preventDefault(); document.getElementById("page")?.focus(); }}>{t("nav.skip")}</a>
+      <div class="shell">
+        <header class="side">
+          <p class="brand"><img src="./icon.svg" alt="" width={28} height={28} /> Linefree</p>
+          <nav aria-label={t("nav.main")}>
+            <ul>
+              {(Object.keys(PAGES) as Page[]).filter((p) => mayRead(PAGES[p].least)).map((p) => (
+                <li key={p}>
+                  <a href={`#${p}`} aria-current={p === chosen.value ? "page" : undefined}>
+                    <span>{t(PAGES[p].words as Key)}</span>
+                    {!!badge[p] && <span class="badge">{badge[p]}</span>}
+                  </a>
+                </li>
+              ))}
+            </ul>
+          </nav>
+          <div class="who">
+            <Language />
+            <p>{s.name} · {t(`role.${s.role!}`)}</p>
+            <button type="button" class="small" onClick={() => void leave()}>{t("sign.out")}</button>
+          </div>
+        </header>
+        <main id="page" tabIndex={-1}>
+          <div class="top">
+            <h1>{map.value?.name ?? "Linefree"}<span class="unseen"> – {t(PAGES[chosen.value].words as Key)}</span></h1>
+            <p class="clock">{clock.value > 0 && day(past.value?.at_us ?? clock.value)}</p>
+            <p class={`link ${past.value ? "past" : link.value}`} role="status">{past.value ? t("live.past") : link.value === "lost" ? t("live.lost") : t("live.live")}</p>
+          </div>
+          <Shown />
+        </main>
+      </div>
+      <div class="toasts" role="status">
+        {toast.value && <p>{toast.value.words} <button type="button" class="small" onClick={() => (toast.value = null)} aria-label="×">×</button></p>}
+      </div>
+    </>
+  );
+}
+
+let fading = 0;
+effect(() => {
+  if (!toast.value) return;
+  clearTimeout(fading);
+  fading = setTimeout(() => (toast.value = null), 8000) as unknown as number;
+});
+effect(() => {
+  document.documentElement.lang = language.value;
+  document.title = `${map.value?.name ?? "Linefree"} · ${t(PAGES[chosen.value].words as Key)}`;
+});
+
+choose();
+session.value = await get<Session>("/api/session").catch(() => ({ name: null, role: null, must_change: false, csrf: "" }));
+render(<App />, document.getElementById("app")!);
+await follow();

@@ -1,0 +1,252 @@
+// The shopper's phone: a code to enter with, the basket as it fills, receipts, and what is known of you.
+
+import { effect, signal, useSignal } from "@preact/signals";
+import { render } from "preact";
+import { useEffect } from "preact/hooks";
+import { encode } from "uqr";
+import { get, type Line, type Me, post, Refused, session, type Session } from "../api";
+import "../style.css";
+import "./me.css";
+import { LANGUAGES, language, money, percent, speak, store, t, time } from "../words";
+
+const me = signal<Me | null>(null);
+const offline = signal(false);
+const forgotten = signal(false);
+const tab = signal<"enter" | "basket" | "receipts" | "privacy">("enter");
+
+/** How often the basket is asked for: quick enough to see it fill. */
+const EVERY_MS = 1500;
+
+async function read() {
+  if (session.value?.role !== "shopper") return;
+  try {
+    const told = await get<Me>("/api/me");
+    const came = !me.value?.cart && told.cart;
+    const left = me.value && told.receipts.length > me.value.receipts.length;
+    me.value = told;
+    offline.value = false;
+    if (told.timezone !== store.value.timezone || told.currency !== store.value.currency) store.value = { currency: told.currency, timezone: told.timezone };
+    if (came && tab.value === "enter") tab.value = "basket";
+    if (left) tab.value = "receipts";
+  } catch (error) {
+    if (error instanceof Refused && error.status === 401) session.value = { name: null, role: null, must_change: false, csrf: "" };
+    else offline.value = !(error instanceof Refused);
+  }
+}
+
+/** A QR code as one SVG path: sharp at every size, and nothing but this page draws it. */
+function Qr({ text }: { text: string }) {
+  const { data, size } = encode(text, { border: 2, ecc: "M" });
+  const path = data.flatMap((row, y) => row.map((dark, x) => (dark ? `M${x} ${y}h1v1h-1z` : ""))).join("");
+  return (
+    <svg class="qr" viewBox={`0 0 ${size} ${size}`} role="img" aria-label={t("me.code")} shape-rendering="crispEdges">
+      <rect width={size} height={size} fill="#fff" />
+      <path d={path} fill="#000" />
+    </svg>
+  );
+}
+
+function Enter() {
+  const code = useSignal<{ code: string; until_us: number } | null>(null);
+  const second = useSignal(Date.now());
+  useEffect(() => {
+    const fresh = () => post<{ code: string; until_us: number }>("/api/me/entry").then((c) => (code.value = c), () => (offline.value = true));
+    void fresh();
+    const timer = setInterval(() => {
+      second.value = Date.now();
+      if (code.value && code.value.until_us / 1000 - Date.now() < 5000) void fresh();
+    }, 1000);
+    return () => clearInterval(timer);
+  }, []);
+  const left = code.value ? Math.max(0, Math.round(code.value.until_us / 1e6 - second.value / 1000)) : 0;
+  return (
+    <section class="panel centre" aria-labelledby="show">
+      <p class="when">{me.value?.store}</p>
+      <h2 id="show">{t("me.show")}</h2>
+      {code.value && <Qr text={code.value.code} />}
+      {code.value && <p class="when">{t("me.fresh", { s: left })}</p>}
+      <p class="mono pseudonym">{me.value?.credential}</p>
+    </section>
+  );
+}
+
+function Rows({ lines, children }: { lines: Line[]; children?: (l: Line) => unknown }) {
+  return (
+    <ul class="mine">
+      {lines.map((l) => (
+        <li key={l.sku}>
+          <span class="count">{l.quantity} ×</span>
+          <span class="name">{l.name}</span>
+          <span class="price">{money(l.quantity * l.unit_price_minor)}</span>
+          {l.review && <span class="note">{t("me.review")}</span>}
+          {children?.(l) as preact.ComponentChildren}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+const sum = (lines: Line[]) => lines.reduce((s, l) => s + l.quantity * l.unit_price_minor, 0);
+
+function Basket() {
+  const cart = me.value?.cart;
+  return (
+    <section class="panel" aria-labelledby="basket" aria-live="polite">
+      <h2 id="basket">{t("me.basket")}</h2>
+      {!cart ? <p class="empty">{t("me.none")}</p> : cart.lines.length === 0 ? <p class="empty">{t("me.empty")}</p> : (
+        <>
+          <Rows lines={cart.lines} />
+          <p class="total"><span>{t("me.sum")}</span><b>{money(sum(cart.lines))}</b></p>
+        </>
+      )}
+    </section>
+  );
+}
+
+function Receipts() {
+  const list = me.value?.receipts ?? [];
+  if (list.length === 0) return <section class="panel"><h2>{t("me.receipts")}</h2><p class="empty">{t("me.noReceipts")}</p></section>;
+  return (
+    <>
+      {list.map((r) => (
+        <section class="panel" key={r.visit} aria-label={`${t("me.receipts")} ${time(r.left_us)}`}>
+          <h2>{time(r.entered_us)} – {time(r.left_us)}</h2>
+          <Rows lines={r.lines}>{(l) => <OneLine visit={r.visit} line={l} />}</Rows>
+          <p class="total"><span>{t("receipts.charge")}</span><b>{money(r.money.charge_minor + r.money.answered_minor)}</b></p>
+          {r.money.open_minor > 0 && <p class="total small"><span>{t("receipts.review")}</span><b>{money(r.money.open_minor)}</b></p>}
+          {r.money.refunded_minor > 0 && <p class="total small"><span>{t("receipts.refunded")}</span><b>{money(r.money.refunded_minor)}</b></p>}
+        </section>
+      ))}
+    </>
+  );
+}
+
+function OneLine({ visit, line }: { visit: string; line: Line }) {
+  const asked = useSignal(false);
+  const words = useSignal("");
+  const told = useSignal("");
+  const contest = me.value?.receipts.find((r) => r.visit === visit)?.money.contests.find((c) => c.sku === line.sku);
+  if (contest) {
+    return <span class="note">{contest.state === "open" ? t("me.contested") : contest.state === "refunded" ? t("me.refunded") : t("me.refused", { words: contest.answer ?? "" })}</span>;
+  }
+  // Nobody has paid for it yet: a person looks at it first, and there is nothing to contest.
+  const answered = me.value?.receipts.find((r) => r.visit === visit)?.money.answers.some((a) => a.sku === line.sku);
+  if (line.review && !answered) return null;
+  const send = async (e: Event) => {
+    e.preventDefault();
+    try {
+      await post("/api/me/contest", { visit, sku: line.sku, words: words.value });
+      asked.value = false;
+      await read();
+    } catch (error) {
+      told.value = (error as Error).message;
+    }
+  };
+  return (
+    <span class="note">
+      <details>
+        <summary>{t("me.why")}</summary>
+        <p>{t("me.whyOdds", { p: percent(line.probability) })}</p>
+        {asked.value ? (
+          <form onSubmit={send} class="column">
+            <label>{t("me.contestWhy")}<textarea rows={2} maxLength={500} value={words.value} onInput={(e) => (words.value = e.currentTarget.value)} /></label>
+            <button class="primary">{t("me.send")}</button>
+            <button type="button" onClick={() => (asked.value = false)}>{t("me.cancel")}</button>
+            <p role="alert" class="flag">{told.value}</p>
+          </form>
+        ) : (
+          <button type="button" onClick={() => (asked.value = true)}>{t("me.contest")}</button>
+        )}
+      </details>
+    </span>
+  );
+}
+
+function Privacy() {
+  const sure = useSignal(false);
+  const told = useSignal("");
+  const forget = async () => {
+    try {
+      await post("/api/me/forget");
+      forgotten.value = true;
+      me.value = null;
+      session.value = { name: null, role: null, must_change: false, csrf: "" };
+    } catch (error) {
+      told.value = (error as Error).message;
+    }
+  };
+  return (
+    <section class="panel" aria-labelledby="privacy">
+      <h2 id="privacy">{t("me.privacy")}</h2>
+      <h3>{t("me.kept")}</h3>
+      <p>{t("me.kept1")}</p>
+      <h3>{t("me.notKept")}</h3>
+      <p>{t("me.notKept1")}</p>
+      <p>{t("me.notKept2")}</p>
+      <h3>{t("me.forget")}</h3>
+      <p>{t("me.forgetWhy")}</p>
+      {sure.value ? (
+        <p class="row"><button type="button" class="danger" onClick={() => void forget()}>{t("me.forgetYes")}</button><button type="button" onClick={() => (sure.value = false)}>{t("me.cancel")}</button></p>
+      ) : (
+        <button type="button" onClick={() => (sure.value = true)}>{t("me.forget")}</button>
+      )}
+      <p role="alert" class="flag">{told.value}</p>
+      <label class="language">{t("theme.lang")} <select value={language.value} onChange={(e) => speak(e.currentTarget.value)}>{Object.entries(LANGUAGES).map(([code, l]) => <option key={code} value={code}>{l.name}</option>)}</select></label>
+    </section>
+  );
+}
+
+function App() {
+  const s = session.value;
+  if (!s) return <main class="phone" aria-busy="true" />;
+  if (s.role !== "shopper") {
+    const join = async () => {
+      await post("/api/join");
+      session.value = await get<Session>("/api/session");
+      forgotten.value = false;
+      await read();
+    };
+    return (
+      <main class="phone">
+        <section class="panel centre welcome">
+          <img src="./icon.svg" alt="" width={72} height={72} />
+          <h1>Linefree</h1>
+          {forgotten.value && <p role="status"><b>{t("me.forgotten")}</b></p>}
+          <p class="lead">{t("me.hello")}</p>
+          <p>{t("me.joinWhy")}</p>
+          <button type="button" class="primary big" onClick={() => void join()}>{t("me.join")}</button>
+        </section>
+      </main>
+    );
+  }
+  const tabs = ["enter", "basket", "receipts", "privacy"] as const;
+  const count = me.value?.cart?.lines.reduce((n, l) => n + l.quantity, 0);
+  return (
+    <>
+      <main class="phone">
+        <h1 class="unseen">Linefree</h1>
+        <p role="status" class={offline.value ? "offline" : "unseen"}>{offline.value && t("me.offline")}</p>
+        {tab.value === "enter" && <Enter />}
+        {tab.value === "basket" && <Basket />}
+        {tab.value === "receipts" && <Receipts />}
+        {tab.value === "privacy" && <Privacy />}
+      </main>
+      <nav class="tabs" aria-label={t("nav.main")}>
+        {tabs.map((name) => (
+          <button type="button" key={name} aria-current={tab.value === name ? "page" : undefined} onClick={() => (tab.value = name)}>
+            {t(`me.${name}`)}{name === "basket" && !!count && <span class="badge">{count}</span>}
+          </button>
+        ))}
+      </nav>
+    </>
+  );
+}
+
+effect(() => {
+  document.documentElement.lang = language.value;
+});
+session.value = await get<Session>("/api/session").catch(() => ({ name: null, role: null, must_change: false, csrf: "" }));
+render(<App />, document.getElementById("app")!);
+await read();
+setInterval(() => void read(), EVERY_MS);
+if ("serviceWorker" in navigator) void navigator.serviceWorker.register("./me-worker.js").catch(() => {});

@@ -1,0 +1,87 @@
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { get, may, type Misplaced, post } from "../api";
+import { attempt, Odds, Panel, Table } from "../parts";
+import { map, products, readStock, stock, toast } from "../state";
+import { number, t, time } from "../words";
+
+/** A plate is to be filled up when this part of the last count is left. */
+const LOW = 0.34;
+
+export function StockPage() {
+  const misplaced = useSignal<Misplaced[]>([]);
+  const rows = stock.value;
+  useEffect(() => {
+    void readStock();
+    void get<Misplaced[]>("/api/misplaced").then((m) => (misplaced.value = m), () => {});
+  }, [rows.length]);
+  const name = (sku: string) => products.value.get(sku)?.name ?? sku;
+  const low = rows.filter((r) => r.quantity <= r.counted * LOW);
+  const home = (sku: string) => map.value?.plates.filter((p) => p.skus.includes(sku)).map((p) => p.id).join(", ") || "–";
+  return (
+    <div class="two even">
+      <div class="stack">
+        <Panel title={t("stock.title")}>
+          {rows.length === 0 ? <p class="empty">{t("stock.none")}</p> : (
+            <Table
+              caption={t("stock.title")}
+              head={[t("stock.plate"), t("stock.product"), t("stock.counted"), t("stock.now"), t("stock.weight")]}
+              rows={rows.map((r) => ({ key: r.plate, cells: [r.plate, name(r.sku), `${r.counted} · ${time(r.counted_us)}`, <b class={r.quantity <= r.counted * LOW ? "flag" : ""}>{r.quantity}</b>, `${number(r.delta_g)} g`] }))}
+            />
+          )}
+        </Panel>
+        {may("staff") && <CountForm />}
+      </div>
+      <div class="stack">
+        <Panel title={t("stock.restock")} aside={low.length}>
+          {low.length === 0 ? <p class="empty">{t("stock.noRestock")}</p> : (
+            <ul class="plain">{low.map((r) => <li key={r.plate}><b>{name(r.sku)}</b> · {r.plate} · {r.quantity}/{r.counted}</li>)}</ul>
+          )}
+        </Panel>
+        <Panel title={t("stock.misplaced")} aside={misplaced.value.length}>
+          {misplaced.value.length === 0 ? <p class="empty">{t("stock.noMisplaced")}</p> : (
+            <Table
+              caption={t("stock.misplaced")}
+              head={[t("stock.product"), t("stock.plate"), t("stock.belongs"), t("stock.sureness"), t("access.when")]}
+              rows={misplaced.value.map((m, i) => ({ key: String(i), cells: [`${m.quantity} × ${name(m.sku)}`, m.plate, home(m.sku), <Odds p={m.probability} />, time(m.time_us)] }))}
+            />
+          )}
+        </Panel>
+      </div>
+    </div>
+  );
+}
+
+function CountForm() {
+  const plate = useSignal("");
+  const quantity = useSignal("");
+  const plates = map.value?.plates ?? [];
+  const sku = plates.find((p) => p.id === plate.value)?.skus[0];
+  const note = (e: Event) => {
+    e.preventDefault();
+    void attempt(async () => {
+      await post("/api/stock/count", { plate: plate.value, sku, quantity: Number(quantity.value) });
+      toast.value = { words: t("stock.noted") };
+      quantity.value = "";
+      await readStock();
+    });
+  };
+  return (
+    <Panel title={t("stock.count")}>
+      <form class="refund" onSubmit={note}>
+        <label>
+          {t("stock.plate")}
+          <select required value={plate.value} onChange={(e) => (plate.value = e.currentTarget.value)}>
+            <option value="" />
+            {plates.filter((p) => p.skus.length > 0).map((p) => <option key={p.id} value={p.id}>{p.id} · {products.value.get(p.skus[0]!)?.name}</option>)}
+          </select>
+        </label>
+        <label>
+          {t("stock.quantity")}
+          <input type="number" required min={0} max={100000} value={quantity.value} onInput={(e) => (quantity.value = e.currentTarget.value)} />
+        </label>
+        <button class="primary">{t("stock.note")}</button>
+      </form>
+    </Panel>
+  );
+}

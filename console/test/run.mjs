@@ -1,0 +1,254 @@
+// The whole store in a browser: people walk in, carts fill, staff settle a doubt by keyboard, money goes back, a shopper
+// sees the receipt on the phone and contests a line. Every page is checked with axe, light and dark. `--shots` also writes
+// docs/images/console-*.png.
+//
+//   node test/run.mjs            the test
+//   node test/run.mjs --shots    and the pictures
+//
+// Needs what `cargo xtask setup` installs; says what is missing and ends well where something is.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { chromium as executablePath, missing, plaza, root, Store, until, wait } from "./store.mjs";
+
+const shots = process.argv.includes("--shots");
+const pace = process.env.LINEFREE_PACE ?? "3";
+const why = missing();
+if (why) {
+  console.log(`skipped: ${why}`);
+  process.exit(0);
+}
+const { chromium } = await import("playwright-core");
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const PASSWORD = "only for this test run";
+
+const began = Date.now();
+const tell = (words) => console.log(`${((Date.now() - began) / 1000).toFixed(1).padStart(6)} s  ${words}`);
+const store = await new Store().open();
+if (process.env.LINEFREE_DIST) store.console = await (await import("./proxy.mjs")).before(store.console);
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+const context = await browser.newContext({ viewport: { width: 1360, height: 850 }, locale: "en-GB", colorScheme: "light" });
+// The pages' own policy forbids scripts from elsewhere; axe is run from outside of it.
+const problems = [];
+const watch = (page) => {
+  page.on("pageerror", (e) => problems.push(`${e}`));
+  page.on("console", (m) => m.type() === "error" && !/401|403|409|404/.test(m.text()) && problems.push(m.text()));
+};
+const page = await context.newPage();
+watch(page);
+
+const shot = async (name, of = page) => {
+  if (shots) await of.screenshot({ path: join(root, "docs/images", `console-${name}.png`) });
+};
+const fair = async (name, of = page) => {
+  for (const colorScheme of ["light", "dark"]) {
+    await of.emulateMedia({ colorScheme });
+    await wait(150);
+    await of.evaluate(axe);
+    const found = await of.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+    const told = found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).slice(0, 3).join(" | ")}`);
+    if (told.length) problems.push(`axe, ${name}, ${colorScheme}: ${told.join("\n    ")}`);
+  }
+  await of.emulateMedia({ colorScheme: "light" });
+};
+const api = (path) => page.evaluate(async (p) => (await fetch(p)).json(), path);
+const send = (path, body) =>
+  page.evaluate(
+    async ([p, b]) => {
+      const { csrf } = await (await fetch("/api/session")).json();
+      const answer = await fetch(p, { method: "POST", headers: { "Content-Type": "application/json", "X-Linefree-Csrf": csrf }, body: JSON.stringify(b) });
+      return answer.json();
+    },
+    [path, body],
+  );
+const go = async (name) => {
+  await page.evaluate((n) => (location.hash = n), name);
+  await page.waitForSelector(`a[href="#${name}"][aria-current=page]`);
+  await wait(400);
+};
+
+try {
+  // Signing in with the printed link.
+  await page.goto(`${store.console}#once=${store.once}`);
+  await page.getByRole("button", { name: "Sign in" }).waitFor();
+  await shot("sign-in");
+  await fair("sign-in");
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByLabel("New password").fill(PASSWORD);
+  await fair("first password");
+  await page.getByRole("button", { name: "Keep it" }).click();
+  await page.getByText("nobody in sight").waitFor();
+  tell("signed in; the store is empty");
+
+  // Dots appear and carts fill.
+  store.play(pace);
+  await page.waitForFunction(() => globalThis.linefreeFloor?.walkers.size >= 3, null, { timeout: 60_000 });
+  tell("dots are on the map");
+  await page.locator(".card .lines li").first().waitFor({ timeout: 60_000 });
+  tell("a cart has filled");
+  await page.waitForFunction(() => document.querySelectorAll(".card .lines li").length >= 4, null, { timeout: 60_000 });
+  await shot("floor");
+  if (shots) {
+    await page.emulateMedia({ colorScheme: "dark" });
+    await wait(300);
+    await shot("floor-dark");
+    await page.emulateMedia({ colorScheme: "light" });
+  }
+  await until("the recording's end", () => store.played(), 240_000);
+  const expected = JSON.parse(readFileSync(join(plaza, "expected.json"), "utf8")).receipts;
+  const receipts = await until("every receipt", async () => {
+    const r = await api("/api/receipts?limit=1000");
+    return r.length >= expected.length && r;
+  });
+  tell(`the recording has ended: ${receipts.length} receipts`);
+  const linesOf = (r) => JSON.stringify(r.lines.filter((l) => l.quantity).map((l) => [l.sku, l.quantity]).sort());
+  const right = expected.filter((e) => e.lines.length && receipts.some((r) => r.credential === e.credential && !r.in_review_minor && linesOf(r) === linesOf(e)));
+  assert.ok(right.length >= 3, `only ${right.length} receipts with lines are as expected`);
+  tell(`${right.length} receipts with lines are right to the last item`);
+
+  // Back through the day.
+  await go("floor");
+  const slider = page.getByRole("slider");
+  await slider.waitFor();
+  await page.waitForFunction(() => Number(document.querySelector("input[type=range]").max) > 0);
+  const [from, to] = await slider.evaluate((s) => [Number(s.min), Number(s.max)]);
+  await slider.focus();
+  await slider.evaluate((s, v) => { s.value = String(v); s.dispatchEvent(new Event("input", { bubbles: true })); }, from + (to - from) * 0.45);
+  await page.getByRole("button", { name: "Back to now" }).waitFor();
+  const then = await page.locator(".card").count();
+  assert.ok(then > 0, "nobody was in the store in the middle of the day");
+  await wait(500);
+  await shot("timeline");
+  await fair("floor");
+  await page.getByRole("button", { name: "Back to now" }).click();
+  tell(`in the middle of the day there were ${then} carts`);
+
+  // A doubt, by keyboard alone.
+  await go("reviews");
+  const before = (await api("/api/reviews")).filter((r) => !r.held);
+  assert.ok(before.length >= 2, "the plaza leaves no doubt to be settled");
+  await page.locator(".answers button").first().waitFor();
+  await page.waitForFunction(() => document.querySelectorAll(".event").length > 0);
+  await wait(400);
+  await shot("reviews");
+  await fair("reviews");
+  const first = before[0];
+  await page.keyboard.press("1");
+  await page.getByText("Answered: 1").waitFor();
+  await page.keyboard.press("u");
+  await page.getByText("Undone.").waitFor();
+  assert.equal((await api("/api/reviews")).filter((r) => !r.held).length, before.length);
+  const asked = Date.now();
+  await page.keyboard.press("1");
+  await page.getByText("Answered: 1").waitFor();
+  tell(`a doubt answered by one key in ${Date.now() - asked} ms, undone and answered again`);
+  const paid = await until("the charge", async () => {
+    const m = await api(`/api/receipts/${first.visit}/money`);
+    return m.answers.some((a) => a.sku === first.sku) && m;
+  }, 20_000);
+  assert.ok(paid.answered_minor >= first.unit_price_minor);
+  tell("ten seconds later it is charged");
+
+  // A receipt, and money back.
+  await go("receipts");
+  const good = receipts.find((r) => r.credential === right[0].credential);
+  await page.locator(`.picks button[data-visit="${good.visit}"]`).click();
+  await page.getByRole("heading", { name: `Receipts: ${good.credential}` }).waitFor();
+  const shownLines = await page.locator("[aria-labelledby=receipt] tbody th").allTextContents();
+  assert.deepEqual(shownLines.sort(), good.lines.map((l) => `${l.quantity} × ${l.name}`).sort());
+  await page.getByLabel(`Give back how many of ${good.lines[0].name}`).fill("1");
+  await page.getByLabel("Reason").fill("damaged");
+  await page.getByRole("button", { name: /Issue the refund/ }).click();
+  await page.getByText("· damaged").waitFor();
+  await wait(300);
+  await shot("receipts");
+  await fair("receipts");
+  tell("the receipt is right, and one item was refunded");
+
+  // The phone of a shopper of that day.
+  const mine = receipts.find((r) => r.credential === (right[1] ?? right[0]).credential);
+  const { password } = await send("/api/accounts", { name: "phone", role: "shopper", credential: mine.credential });
+  const mobile = await browser.newContext({ viewport: { width: 400, height: 820 }, deviceScaleFactor: 1.5, locale: "en-GB", colorScheme: "light" });
+  const phone = await mobile.newPage();
+  watch(phone);
+  await phone.goto(`${store.console}me.html`);
+  await phone.getByRole("button", { name: "Use this phone" }).waitFor();
+  await fair("phone, welcome", phone);
+  await shot("phone-welcome", phone);
+  await phone.goto(store.console);
+  await phone.getByLabel("Name").fill("phone");
+  await phone.getByLabel("Password").fill(password);
+  await phone.getByRole("button", { name: "Sign in" }).click();
+  await phone.getByLabel("New password").fill(PASSWORD);
+  await phone.getByRole("button", { name: "Keep it" }).click();
+  await phone.getByRole("link", { name: "Go to it" }).click();
+  await phone.locator(".qr").waitFor();
+  await shot("phone-enter", phone);
+  await fair("phone, enter", phone);
+  await phone.getByRole("button", { name: "Receipts" }).click();
+  await phone.getByText(mine.lines[0].name).first().waitFor();
+  await phone.getByText("Why was I charged?").first().click();
+  await phone.getByRole("button", { name: "I did not take this" }).click();
+  await phone.getByLabel("What happened?").fill("I put it back on its shelf");
+  await shot("phone-receipt", phone);
+  await fair("phone, receipt", phone);
+  await phone.getByRole("button", { name: "Send" }).click();
+  await phone.getByText("You contested this").waitFor();
+  await phone.getByRole("button", { name: "Basket" }).click();
+  await fair("phone, basket", phone);
+  await phone.getByRole("button", { name: "Privacy" }).click();
+  await shot("phone-privacy", phone);
+  await fair("phone, privacy", phone);
+  tell("the shopper has the receipt on the phone and contested a line");
+  await page.reload();
+  await page.getByRole("button", { name: /Refund it/ }).waitFor();
+  await page.getByLabel("Answer to the shopper").fill("You are right, sorry");
+  await page.getByRole("button", { name: /Refund it/ }).click();
+  await phone.getByRole("button", { name: "Receipts" }).click();
+  await phone.getByText("Refunded.").first().waitFor();
+  tell("the contest is settled, and the phone shows it");
+
+  // What is left: counts, devices, figures, people.
+  await go("stock");
+  const plate = (await api("/api/store")).plates.find((p) => p.skus.length);
+  await page.locator("form select").selectOption(plate.id);
+  await page.locator("form input[type=number]").fill("12");
+  await page.getByRole("button", { name: "Note the count" }).click();
+  await page.getByText("Noted.").waitFor();
+  await page.locator("tbody").getByText(plate.id).first().waitFor();
+  await shot("stock");
+  await fair("stock");
+  for (const name of ["orders", "devices", "insights"]) {
+    await go(name);
+    await shot(name);
+    await fair(name);
+  }
+  await go("ops");
+  await page.getByLabel("Contents of store.toml").fill(readFileSync(join(plaza, "store.toml"), "utf8").replace('kind = "both"', 'kind = "bothe"'));
+  await page.getByRole("button", { name: "Check it" }).click();
+  await page.getByText("It would not be taken.").waitFor();
+  await shot("ops");
+  await fair("ops");
+  await go("access");
+  await page.locator("form input").first().fill("sam");
+  await page.getByRole("button", { name: "Make an account" }).click();
+  await page.getByText("told once").waitFor();
+  await shot("access");
+  await fair("access");
+  await page.locator(".language select").selectOption("de");
+  await page.getByRole("heading", { name: "Protokoll" }).waitFor();
+  await page.locator(".language select").selectOption("en");
+
+  assert.deepEqual(problems, []);
+  tell("no page has an error, and axe finds nothing, light or dark");
+} catch (error) {
+  await page.screenshot({ path: "/tmp/linefree-console-failed.png" }).catch(() => {});
+  console.error(problems.join("\n"));
+  console.error("the page as it was: /tmp/linefree-console-failed.png");
+  throw error;
+} finally {
+  await browser.close();
+  await store.close();
+}

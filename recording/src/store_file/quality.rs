@@ -1,0 +1,89 @@
+//! How good a camera's calibration says it is, and the limits beyond which it is refused.
+//!
+//! `calibrate` writes its quality into the table of the camera. A calibration worse than the store's limit is a mistake
+//! of store.toml like any other: a wrong pose makes wrong receipts, silently. A table without quality (written by
+//! hand, or by an importer) is taken as it is.
+
+use crate::toml_walk::{Node, Table};
+
+/// A key of `quality`, the key of its limit in `[calibration]`, the limit where that is absent, the unit, and the step
+/// to repeat.
+const LIMITS: [(&str, &str, f64, &str, &str); 5] = [
+    (
+        "lens_rms_px",
+        "max_lens_rms_px",
+        1.0,
+        "px",
+        "repeat `calibrate lens` with sharp images of a flat board, in every part of the image",
+    ),
+    (
+        "floor_error_m",
+        "max_floor_error_m",
+        0.15,
+        "m",
+        "repeat `calibrate pose`: survey again the points that it left out, and add more",
+    ),
+    (
+        "pose_rms_px",
+        "max_pose_rms_px",
+        6.0,
+        "px",
+        "repeat `calibrate pose`; check first that the lens belongs to this camera and image size",
+    ),
+    (
+        "position_sd_m",
+        "max_position_sd_m",
+        0.10,
+        "m",
+        "repeat `calibrate pose` with more markers in this camera's view, or a longer walk",
+    ),
+    (
+        "rotation_sd_deg",
+        "max_rotation_sd_deg",
+        1.0,
+        "degrees",
+        "repeat `calibrate pose` with more markers in this camera's view, or a longer walk",
+    ),
+];
+
+/// `[calibration]`: the limits, in the order of [`LIMITS`].
+pub(super) struct Limits([f64; 5]);
+
+pub(super) fn read_limits(root: &mut Table<'_>) -> Limits {
+    let mut limits = LIMITS.map(|l| l.2);
+    if let Some(mut t) = root.get("calibration").and_then(|n| n.table("limits of calibrations")) {
+        for (limit, (_, key, ..)) in limits.iter_mut().zip(LIMITS) {
+            let Some(node) = t.get(key) else { continue };
+            let Some(value) = node.num("a number above 0") else { continue };
+            if value > 0.0 {
+                *limit = value;
+            } else {
+                node.mistake(format!("is {value}"), "a limit is above 0");
+            }
+        }
+        t.finish();
+    }
+    Limits(limits)
+}
+
+/// Checks a camera's `quality` against the limits.
+pub(super) fn check(node: &Node<'_>, limits: &Limits) {
+    let Some(mut t) = node.table("what calibrate wrote") else { return };
+    for ((key, limit_key, _, unit, step), limit) in LIMITS.into_iter().zip(limits.0) {
+        let Some(node) = t.get(key) else { continue };
+        let Some(value) = node.num("a number of 0 or more") else { continue };
+        if value < 0.0 {
+            node.mistake(format!("is {value}"), "copy what calibrate wrote");
+        } else if value > limit {
+            node.mistake(
+                format!("is {value} {unit}, worse than the limit of {limit} {unit}"),
+                format!("{step}; or, knowing that, raise [calibration] {limit_key}"),
+            );
+        }
+    }
+    // How many points, views or sights stand behind it: for people.
+    for key in ["points", "views", "sights"] {
+        t.get(key);
+    }
+    t.finish();
+}

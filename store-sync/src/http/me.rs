@@ -1,0 +1,196 @@
+//! A shopper's own pages: entry code, basket, receipts, contests, deleting one's data.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::access::set_cookie;
+use super::answers::{Cart, Receipt};
+use super::desk::{Money, money_of};
+use super::{Context, Trouble};
+use crate::clock::wall_us;
+use crate::desk::accounts::Person;
+use crate::ledger::LedgerError;
+
+/// What a shopper sees.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Me {
+    /// What people call the store.
+    store: String,
+    /// IANA time zone name.
+    timezone: String,
+    /// ISO 4217.
+    currency: String,
+    credential: String,
+    /// The visit that lasts now.
+    cart: Option<Cart>,
+    /// Receipts, youngest first, with what became of their money.
+    receipts: Vec<MyReceipt>,
+}
+
+/// A receipt with its money.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct MyReceipt {
+    #[serde(flatten)]
+    receipt: Receipt,
+    money: Money,
+}
+
+/// A code to show at the gate.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EntryCode {
+    code: String,
+    /// Until when it is good, wall clock.
+    until_us: i64,
+}
+
+/// A code that a gate read.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct ReadCode {
+    code: String,
+}
+
+/// Whose code it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CodeOf {
+    credential: String,
+}
+
+/// A line that the shopper contests.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct NewContest {
+    visit: String,
+    sku: String,
+    words: String,
+}
+
+fn own(person: &Person) -> Result<String, Trouble> {
+    person.credential.clone().ok_or(Trouble::NotFound("this account has no credential"))
+}
+
+/// A phone that has no account gets one, without a name: it is known by a pseudonym only.
+#[utoipa::path(post, path = "/api/join", responses((status = 200, description = "Joined.", body = bool)))]
+pub(super) async fn join(State(context): State<Context>) -> Result<Response, Trouble> {
+    let token = context.at_desk(|desk| desk.join(wall_us())).await?;
+    Ok((set_cookie(&context, &token), Json(true)).into_response())
+}
+
+/// The shopper's basket and receipts.
+#[utoipa::path(get, path = "/api/me", responses((status = 200, description = "The answer.", body = Me)))]
+pub(super) async fn me(
+    State(context): State<Context>,
+    Extension(person): Extension<Person>,
+) -> Result<Json<Me>, Trouble> {
+    let credential = own(&person)?;
+    let asked = credential.clone();
+    let (cart, receipts) = context
+        .ask(move |ledger| {
+            let (open, closed) = ledger.visits_of(&asked)?;
+            let cart = match open {
+                Some(visit) => ledger.cart(&visit)?,
+                None => None,
+            };
+            let mut receipts = Vec::new();
+            for visit in closed {
+                receipts.extend(ledger.receipt(&visit)?);
+            }
+            Ok((cart, receipts))
+        })
+        .await?;
+    let mut mine = Vec::new();
+    for receipt in receipts {
+        let money = money_of(&context, receipt.visit.clone()).await?;
+        mine.push(MyReceipt { receipt: receipt.into(), money });
+    }
+    let map = &context.map;
+    let (store, timezone, currency) = (map.name.clone(), map.timezone.clone(), map.currency.clone());
+    Ok(Json(Me { store, timezone, currency, credential, cart: cart.map(Into::into), receipts: mine }))
+}
+
+/// A code that opens the gate for a minute.
+#[utoipa::path(post, path = "/api/me/entry", responses((status = 200, description = "The code.", body = EntryCode)))]
+pub(super) async fn entry(
+    State(context): State<Context>,
+    Extension(person): Extension<Person>,
+) -> Result<Json<EntryCode>, Trouble> {
+    let credential = own(&person)?;
+    let (code, until_us) = context.at_desk(move |desk| desk.entry_code(&credential, wall_us())).await?;
+    Ok(Json(EntryCode { code, until_us }))
+}
+
+/// Whose entry code it is: for gates.
+#[utoipa::path(post, path = "/api/entry/check", request_body = ReadCode, responses((status = 200, description = "Good.", body = CodeOf)))]
+pub(super) async fn check_entry(
+    State(context): State<Context>,
+    Json(read): Json<ReadCode>,
+) -> Result<Json<CodeOf>, Trouble> {
+    let credential = context.at_desk(move |desk| desk.check_entry_code(&read.code, wall_us())).await?;
+    Ok(Json(CodeOf { credential }))
+}
+
+/// Contests a line of one's own receipt.
+#[utoipa::path(post, path = "/api/me/contest", request_body = NewContest, responses((status = 200, description = "Noted.", body = bool)))]
+pub(super) async fn contest(
+    State(context): State<Context>,
+    Extension(person): Extension<Person>,
+    Json(asked): Json<NewContest>,
+) -> Result<Json<bool>, Trouble> {
+    let (credential, visit) = (own(&person)?, asked.visit.clone());
+    let receipt = context.ask(move |ledger| ledger.receipt(&visit)).await?;
+    let mine = receipt.filter(|r| r.credential.as_deref() == Some(&credential));
+    if !mine.is_some_and(|r| r.lines.iter().any(|l| l.sku == asked.sku)) {
+        return Err(Trouble::NotFound("this is no line of a receipt of yours"));
+    }
+    context
+        .at_desk(move |desk| {
+            let done = desk.contest(&asked.visit, &asked.sku, &asked.words, wall_us());
+            desk.note(Some(&person), "contest.open", &asked.visit, &asked.sku, done.is_ok(), wall_us())?;
+            done
+        })
+        .await?;
+    Ok(Json(true))
+}
+
+/// Deletes the shopper's account and credential everywhere; what was bought stays, under nobody's name.
+#[utoipa::path(post, path = "/api/me/forget", responses((status = 200, description = "Forgotten.", body = bool)))]
+pub(super) async fn forget(
+    State(context): State<Context>,
+    Extension(person): Extension<Person>,
+) -> Result<Response, Trouble> {
+    let credential = own(&person)?;
+    let (ledger, asked) = (context.ledger.clone(), credential.clone());
+    let told = tokio::task::spawn_blocking(move || {
+        match crate::ledger::personal::forget(&ledger, &asked, wall_us()) {
+            Ok(forgotten) => Ok(Some(forgotten.ledger_seq)),
+            // Somebody who never came has nothing there.
+            Err(LedgerError::Refused(why)) if why.starts_with("no event") => Ok(None),
+            Err(e) => Err(e),
+        }
+    });
+    let done = told.await.map_err(|_| Trouble::Failed)?;
+    if let Ok(Some(seq)) = &done {
+        context.progress.on_stored(*seq);
+    }
+    let done = done.map_err(Trouble::of);
+    let ok = done.is_ok();
+    context
+        .at_desk(move |desk| {
+            desk.note(Some(&person), "shopper.forget", "a shopper", "", ok, wall_us())?;
+            if ok { desk.forget_credential(&credential) } else { Ok(()) }
+        })
+        .await?;
+    done?;
+    // The projections follow within moments; then the write-ahead logs, which may hold what was deleted, are emptied.
+    context.progress.caught_up(super::PROJECTED_WITHIN).await;
+    let ledger = context.ledger.clone();
+    let emptied = tokio::task::spawn_blocking(move || crate::ledger::personal::empty_logs(&ledger)).await;
+    if !matches!(emptied, Ok(Ok(true))) {
+        tracing::info!("the write-ahead logs are in use; they are emptied with the next checkpoint");
+    }
+    if let Some(outbox) = &context.outbox {
+        outbox.wake();
+    }
+    Ok((set_cookie(&context, ""), Json(true)).into_response())
+}

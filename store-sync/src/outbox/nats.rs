@@ -1,0 +1,478 @@
+//! Batches over NATS JetStream, for chains that outgrow one machine: `nats://host:4222,host:4222/chain`.
+//!
+//! One stream a chain (`LINEFREE_{CHAIN}`), one subject a store (`linefree.{chain}.{store}.events`), one message a batch:
+//! gzip-compressed CloudEvents as over HTTP. Commands are asked for on `linefree.{chain}.{store}.commands`.
+//!
+//! **Nothing lost.** A batch counts as delivered when the stream has it on its disks (as many as it has replicas). The
+//! next one is sent after that, so the **order** of a store's events is that of its ledger (with the two lanes of
+//! [`super::lanes`] after days offline). **Nothing doubled**: `Nats-Msg-Id` names ledger and numbers, so that the stream
+//! drops a batch that comes again within its window (two minutes unless its operator says otherwise); and each batch
+//! says which message of its subject it follows (`Nats-Expected-Last-Subject-Sequence`), so that after the window, and
+//! when an attempt that was given up arrives late, the stream refuses it and the store looks at what is there. Whoever
+//! reads the stream still compares event ids: a ledger that was put back is delivered again under its new id.
+//! **A stream that was lost** holds no message of the store's: everything is sent again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::jetstream::ContextBuilder;
+use async_nats::jetstream::context::{Context, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, StorageType, Stream};
+use async_nats::{Client, ConnectOptions, HeaderMap};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::http::{gzip, is_loopback, read_token};
+use super::{Deliver, DeliveryError};
+use crate::cloud::command::Command;
+use crate::cloud::{BATCH_MEDIA_TYPE, CommandPage};
+use crate::downlink::AskCommands;
+
+/// How long a stream's acknowledgement is waited for.
+const ACK_WITHIN: Duration = Duration::from_secs(5);
+
+/// Where the trunk is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrunkUrl {
+    servers: Vec<String>,
+    chain: String,
+    replicas: usize,
+}
+
+/// Why an address names no trunk.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum TrunkUrlError {
+    /// Its form.
+    #[error("the trunk's address {0:?} is not of the form nats://host:4222,host:4222/chain")]
+    Form(String),
+    /// It would carry the token in the clear.
+    #[error(
+        "the trunk's address {0:?} is nats: and not on this machine, so the token would travel in the clear: use tls://, \
+         a leaf node on this machine, or leave token_file out"
+    )]
+    TokenInTheClear(String),
+}
+
+impl TrunkUrl {
+    /// Does an address name a trunk, and not a cloud that speaks HTTP?
+    #[must_use]
+    pub fn is_one(url: &str) -> bool {
+        url.starts_with("nats://") || url.starts_with("tls://")
+    }
+
+    /// Reads `nats://host:port,host:port/chain`, or `tls://`; `?replicas=N` says how often a stream that has to be made
+    /// keeps each batch (3 with three servers or more, else 1).
+    ///
+    /// # Errors
+    /// [`TrunkUrlError`].
+    pub fn parse(url: &str) -> Result<Self, TrunkUrlError> {
+        let wrong = || TrunkUrlError::Form(url.to_owned());
+        let (scheme, rest) = url.split_once("://").filter(|_| Self::is_one(url)).ok_or_else(wrong)?;
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (hosts, chain) = path.split_once('/').ok_or_else(wrong)?;
+        let sound = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        let host = |h: &str| !h.is_empty() && h.bytes().all(|b| sound(b) || b".:[]".contains(&b));
+        if chain.is_empty() || chain.len() > 64 || !chain.bytes().all(sound) || !hosts.split(',').all(host) {
+            return Err(wrong());
+        }
+        let servers: Vec<String> = hosts.split(',').map(|h| format!("{scheme}://{h}")).collect();
+        let replicas = match query {
+            "" if servers.len() >= 3 => 3,
+            "" => 1,
+            query => query
+                .strip_prefix("replicas=")
+                .and_then(|n| n.parse().ok())
+                .filter(|n| (1..=5).contains(n))
+                .ok_or_else(wrong)?,
+        };
+        Ok(Self { servers, chain: chain.to_owned(), replicas })
+    }
+
+    fn carries_secrets(&self) -> bool {
+        self.servers.iter().all(|s| s.strip_prefix("nats://").is_none_or(is_loopback))
+    }
+
+    /// The chain's stream.
+    #[must_use]
+    pub fn stream(&self) -> String {
+        format!("LINEFREE_{}", self.chain.to_ascii_uppercase())
+    }
+
+    /// A subject of a store; `*` for every store.
+    #[must_use]
+    pub fn subject(&self, store: &str, what: &str) -> String {
+        format!("linefree.{}.{}.{what}", self.chain, token(store))
+    }
+
+    /// Connects, whenever the servers can be reached.
+    ///
+    /// # Errors
+    /// [`DeliveryError`].
+    pub async fn connect(&self, name: &str, token: Option<&str>) -> Result<Client, DeliveryError> {
+        let mut options = ConnectOptions::new()
+            .name(name)
+            .connection_timeout(Duration::from_secs(5))
+            .request_timeout(Some(ACK_WITHIN));
+        // A user with a password, or a token for all.
+        options = match token.map(|token| token.split_once(':').ok_or(token)) {
+            Some(Ok((user, password))) => options.user_and_password(user.to_owned(), password.to_owned()),
+            Some(Err(token)) => options.token(token.to_owned()),
+            None => options,
+        };
+        options.connect(&self.servers[..]).await.map_err(|e| unreachable(&e))
+    }
+
+    /// The chain's stream, made when there is none.
+    ///
+    /// # Errors
+    /// [`DeliveryError`].
+    pub async fn open_stream(&self, context: &Context) -> Result<Stream, DeliveryError> {
+        let config = Config {
+            name: self.stream(),
+            subjects: vec![self.subject("*", "events")],
+            storage: StorageType::File,
+            num_replicas: self.replicas,
+            duplicate_window: Duration::from_secs(120),
+            description: Some("what the chain's stores have delivered".into()),
+            ..Config::default()
+        };
+        context.get_or_create_stream(config).await.map_err(|e| unreachable(&e))
+    }
+}
+
+/// A store's id as one token of a subject: what has a meaning in subjects is written as `%XX`.
+fn token(store: &str) -> String {
+    if store == "*" {
+        return store.to_owned();
+    }
+    let mut out = String::new();
+    for byte in store.bytes() {
+        if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+fn unreachable(e: &dyn std::fmt::Display) -> DeliveryError {
+    DeliveryError::Unreachable(e.to_string())
+}
+
+/// JetStream with our patience.
+#[must_use]
+pub fn jetstream(client: Client) -> Context {
+    ContextBuilder::new().timeout(ACK_WITHIN).ack_timeout(ACK_WITHIN).build(client)
+}
+
+/// Which part of a ledger a batch is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Span {
+    ledger: Uuid,
+    store: String,
+    first: u64,
+    last: u64,
+}
+
+impl Span {
+    fn of(batch: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Numbered {
+            source: String,
+            ledger: Uuid,
+            sequence: String,
+        }
+        let events: Vec<Numbered> = serde_json::from_slice(batch).map_err(|e| e.to_string())?;
+        let seq = |e: &Numbered| e.sequence.parse::<u64>().map_err(|e| e.to_string());
+        let (Some(begin), Some(end)) = (events.first(), events.last()) else {
+            return Err("it is empty".into());
+        };
+        let (first, last) = (seq(begin)?, seq(end)?);
+        if last.checked_sub(first) != Some(events.len() as u64 - 1) {
+            return Err(format!("{} events are numbered {first} to {last}", events.len()));
+        }
+        let store = begin.source.strip_prefix("/stores/").unwrap_or_default().to_owned();
+        Ok(Self { ledger: begin.ledger, store, first, last })
+    }
+
+    fn id(&self) -> String {
+        format!("{}/{}/{}-{}", self.store, self.ledger, self.first, self.last)
+    }
+
+    fn of_id(id: &str) -> Option<Self> {
+        let mut parts = id.rsplitn(3, '/');
+        let (first, last) = parts.next()?.split_once('-')?;
+        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        let ledger = parts.next()?.parse().ok()?;
+        Some(Self { ledger, store: parts.next()?.to_owned(), first, last })
+    }
+}
+
+/// How much of a ledger the stream has: what it had, and batches that were acknowledged since.
+#[derive(Debug, Clone, Default)]
+pub struct Coverage {
+    ledger: Uuid,
+    reached: u64,
+    ahead: BTreeMap<u64, u64>,
+}
+
+impl Coverage {
+    /// Everything up to a number, nothing beyond.
+    #[must_use]
+    pub fn of(ledger: Uuid, acknowledged: u64) -> Self {
+        Self { ledger, reached: acknowledged, ahead: BTreeMap::new() }
+    }
+
+    fn add(&mut self, span: &Span) {
+        if span.ledger != self.ledger {
+            return;
+        }
+        let until = self.ahead.entry(span.first).or_default();
+        *until = span.last.max(*until);
+        while let Some(entry) = self.ahead.first_entry()
+            && *entry.key() <= self.reached + 1
+        {
+            self.reached = entry.remove().max(self.reached);
+        }
+    }
+}
+
+/// One store's way into the stream.
+pub struct StoreLane {
+    context: Context,
+    stream: Stream,
+    subject: String,
+    /// Stream position of the subject's last message; 0 for none.
+    follows: u64,
+    has: Coverage,
+}
+
+impl StoreLane {
+    /// Opens a store's way; `has` is what the stream was said to have of the ledger.
+    ///
+    /// # Errors
+    /// [`DeliveryError`].
+    pub async fn open(
+        url: &TrunkUrl,
+        client: Client,
+        store: &str,
+        has: Coverage,
+    ) -> Result<Self, DeliveryError> {
+        let context = jetstream(client);
+        let stream = url.open_stream(&context).await?;
+        let mut lane = Self { context, stream, subject: url.subject(store, "events"), follows: 0, has };
+        if lane.look().await?.is_none() {
+            // The stream never had anything of this store, or was lost with it.
+            lane.has = Coverage::of(lane.has.ledger, 0);
+        }
+        Ok(lane)
+    }
+
+    /// What the stream has of the ledger, for opening the way anew after a failure.
+    #[must_use]
+    pub fn has(&self) -> Coverage {
+        self.has.clone()
+    }
+
+    /// Looks at the subject's last message: notes its position, and says which batch it is.
+    async fn look(&mut self) -> Result<Option<Span>, DeliveryError> {
+        match self.stream.get_last_raw_message_by_subject(&self.subject).await {
+            Ok(last) => {
+                self.follows = last.sequence;
+                let id = last.headers.get("Nats-Msg-Id").map(|id| id.as_str().to_owned());
+                let nonsense =
+                    || DeliveryError::Nonsense(format!("{} holds a message without an id", self.subject));
+                Span::of_id(&id.unwrap_or_default()).map(Some).ok_or_else(nonsense)
+            }
+            Err(e) if matches!(e.kind(), LastRawMessageErrorKind::NoMessageFound) => {
+                self.follows = 0;
+                Ok(None)
+            }
+            Err(e) => Err(unreachable(&e)),
+        }
+    }
+
+    /// Sends a batch, and says up to where the stream has everything.
+    ///
+    /// # Errors
+    /// [`DeliveryError`]; the batch may or may not have arrived.
+    pub async fn deliver(&mut self, batch: &[u8]) -> Result<u64, DeliveryError> {
+        let span =
+            Span::of(batch).map_err(|why| DeliveryError::Nonsense(format!("this batch of ours: {why}")))?;
+        let packed = gzip(batch).map_err(|e| unreachable(&e))?;
+        let mut headers = HeaderMap::new();
+        headers.insert("Content-Type", BATCH_MEDIA_TYPE);
+        headers.insert("Content-Encoding", "gzip");
+        let message = PublishMessage::build()
+            .payload(packed.into())
+            .headers(headers)
+            .message_id(span.id())
+            .expected_last_subject_sequence(self.follows);
+        let sent = async { self.context.send_publish(self.subject.clone(), message).await?.await };
+        match sent.await {
+            Ok(ack) => {
+                // Of a duplicate, it is the first one's position.
+                self.follows = ack.sequence.max(self.follows);
+                self.has.add(&span);
+                Ok(self.has.reached)
+            }
+            Err(e) => match e.kind() {
+                PublishErrorKind::WrongLastSequence => {
+                    // An earlier attempt arrived after all, or another process sends for this store.
+                    if let Some(there) = self.look().await? {
+                        self.has.add(&there);
+                        if there == span {
+                            return Ok(self.has.reached);
+                        }
+                    }
+                    Err(DeliveryError::Unreachable("the stream had more of this store than was known".into()))
+                }
+                PublishErrorKind::MaxPayloadExceeded => Err(DeliveryError::Refused {
+                    status: 413,
+                    told: "the batch is too large for the trunk".into(),
+                }),
+                _ => Err(unreachable(&e)),
+            },
+        }
+    }
+}
+
+/// The trunk, for a thread that may wait.
+pub struct NatsTrunk {
+    url: TrunkUrl,
+    token_file: Option<PathBuf>,
+    store: String,
+    has: Mutex<Coverage>,
+    open: Mutex<Option<Open>>,
+}
+
+/// What is open while the servers can be reached.
+struct Open {
+    // Before the runtime, so that it is dropped while that runs.
+    lane: Option<StoreLane>,
+    client: Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl NatsTrunk {
+    /// Checks the address; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`TrunkUrlError`].
+    pub fn new(url: &str, store: &str, token_file: Option<PathBuf>) -> Result<Self, TrunkUrlError> {
+        let parsed = TrunkUrl::parse(url)?;
+        if token_file.is_some() && !parsed.carries_secrets() {
+            return Err(TrunkUrlError::TokenInTheClear(url.to_owned()));
+        }
+        let store = store.to_owned();
+        Ok(Self { url: parsed, token_file, store, has: Mutex::default(), open: Mutex::new(None) })
+    }
+
+    fn opened<'a>(&self, open: &'a mut Option<Open>) -> Result<&'a mut Open, DeliveryError> {
+        if open.is_none() {
+            // A thread of its own, which answers the servers' pings between batches.
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name("trunk")
+                .enable_all()
+                .build()
+                .map_err(|e| unreachable(&e))?;
+            let token = self.token_file.as_deref().map(read_token).transpose()?;
+            let client = runtime.block_on(self.url.connect(&self.store, token.as_deref()))?;
+            *open = Some(Open { lane: None, client, runtime });
+        }
+        open.as_mut().ok_or_else(|| DeliveryError::Unreachable("it was closed".into()))
+    }
+}
+
+impl Deliver for NatsTrunk {
+    fn begin(&self, ledger: Uuid, acknowledged: u64) {
+        *self.has.lock().unwrap_or_else(PoisonError::into_inner) = Coverage::of(ledger, acknowledged);
+        if let Some(open) = &mut *self.open.lock().unwrap_or_else(PoisonError::into_inner) {
+            open.lane = None;
+        }
+    }
+
+    fn deliver(&self, batch: &[u8]) -> Result<u64, DeliveryError> {
+        let mut guard = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.opened(&mut guard)?;
+        let mut has = self.has.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lane = match open.lane.take() {
+            Some(lane) => lane,
+            None => {
+                let lane = StoreLane::open(&self.url, open.client.clone(), &self.store, has.clone());
+                open.runtime.block_on(lane)?
+            }
+        };
+        let delivered = open.runtime.block_on(lane.deliver(batch));
+        has.clone_from(&lane.has);
+        // After a failure the way is opened anew, which looks at what the stream has.
+        if delivered.is_ok() {
+            open.lane = Some(lane);
+        }
+        delivered
+    }
+}
+
+impl AskCommands for NatsTrunk {
+    fn commands(&self, store: &str, after: u64) -> Result<Option<Vec<Command>>, DeliveryError> {
+        let mut guard = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.opened(&mut guard)?;
+        let subject = self.url.subject(store, "commands");
+        let question = serde_json::json!({ "after": after }).to_string();
+        let asked = open.client.request(subject, question.into());
+        match open.runtime.block_on(asked) {
+            Ok(answer) => serde_json::from_slice::<CommandPage>(&answer.payload)
+                .map(|page| Some(page.commands))
+                .map_err(|e| DeliveryError::Nonsense(e.to_string())),
+            // Nobody reads the trunk at the moment, or whoever does has no commands.
+            Err(e) if e.kind() == async_nats::RequestErrorKind::NoResponders => Ok(None),
+            Err(e) => Err(unreachable(&e)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_servers_chain_and_replicas() {
+        let url = TrunkUrl::parse("nats://a:4222,b:4222,c:4222/fresh-mart").unwrap();
+        assert_eq!((url.servers.len(), url.replicas, url.stream()), (3, 3, "LINEFREE_FRESH-MART".into()));
+        assert_eq!(url.subject("corner.1", "events"), "linefree.fresh-mart.corner%2E1.events");
+        assert_eq!(TrunkUrl::parse("tls://a/x?replicas=5").unwrap().replicas, 5);
+        for bad in [
+            "nats://a",
+            "nats://a/",
+            "nats:///x",
+            "http://a/x",
+            "nats://a/x.y",
+            "nats://a/x?replicas=9",
+            "nats://u@a/x",
+        ] {
+            assert!(TrunkUrl::parse(bad).is_err(), "{bad}");
+        }
+        let token = || Some(PathBuf::from("token"));
+        assert!(NatsTrunk::new("nats://cloud.example:4222/x", "s", token()).is_err());
+        assert!(NatsTrunk::new("tls://cloud.example:4222/x", "s", token()).is_ok());
+        assert!(NatsTrunk::new("nats://127.0.0.1:4222/x", "s", token()).is_ok());
+    }
+
+    #[test]
+    fn coverage_is_contiguous_whatever_comes_first() {
+        let span = |first, last| Span { ledger: Uuid::nil(), store: "s".into(), first, last };
+        let mut has = Coverage { reached: 10, ..Coverage::default() };
+        has.add(&span(101, 120));
+        assert_eq!(has.reached, 10);
+        has.add(&span(11, 100));
+        assert_eq!(has.reached, 120);
+        has.add(&span(50, 60));
+        assert_eq!((has.reached, has.ahead.len()), (120, 0));
+        assert_eq!(Span::of_id(&span(5, 9).id()), Some(span(5, 9)));
+    }
+}
