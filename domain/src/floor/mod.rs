@@ -20,6 +20,7 @@ mod history;
 mod identity;
 mod life;
 mod linking;
+mod meetings;
 mod motion;
 mod near;
 mod project;
