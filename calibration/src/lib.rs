@@ -19,14 +19,20 @@
 //! and what to do next. What can be left out (one bad point among many, one blurred view) is left out and named.
 
 pub mod bundle;
+pub mod coverage;
 pub mod guidance;
 pub mod lens;
 pub mod markers;
+pub mod page;
+pub mod picture;
+pub mod plan;
 pub mod points;
 pub mod pose;
+pub mod residuals;
 pub mod rig;
 pub mod sheets;
 pub mod shelf;
 pub mod stereo;
+pub mod store;
 pub mod survey;
 pub mod tables;

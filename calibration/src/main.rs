@@ -5,8 +5,10 @@
 
 mod images;
 mod lens_command;
+mod plan_command;
 mod pose_command;
 mod print_command;
+mod report_command;
 mod rig_command;
 mod shelf_command;
 mod stereo_command;
@@ -45,6 +47,10 @@ enum Command {
     Print(print_command::Arguments),
     /// Calibrate the plates of a shelf: wiring, tare, gain, cross-talk, temperature
     Shelf(shelf_command::Arguments),
+    /// Propose where to hang cameras, before anything is bought
+    Plan(plan_command::Arguments),
+    /// Write a page with pictures: who sees what, how exactly, what is left over, what would help
+    Report(report_command::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -59,6 +65,8 @@ fn main() -> ExitCode {
         Command::Stereo(arguments) => stereo_command::run(&arguments),
         Command::Print(arguments) => print_command::run(&arguments),
         Command::Shelf(arguments) => shelf_command::run(&arguments),
+        Command::Plan(arguments) => plan_command::run(&arguments),
+        Command::Report(arguments) => report_command::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "calibrate", &mut script);
