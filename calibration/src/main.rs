@@ -4,6 +4,7 @@
 //! so that `--json` can be piped. Exit codes: 0 done, 1 the input does not give a calibration, 2 wrong usage.
 
 mod images;
+mod import_command;
 mod lens_command;
 mod plan_command;
 mod pose_command;
@@ -51,6 +52,8 @@ enum Command {
     Plan(plan_command::Arguments),
     /// Write a page with pictures: who sees what, how exactly, what is left over, what would help
     Report(report_command::Arguments),
+    /// Take over a calibration that was made elsewhere
+    Import(import_command::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Shelf(arguments) => shelf_command::run(&arguments),
         Command::Plan(arguments) => plan_command::run(&arguments),
         Command::Report(arguments) => report_command::run(&arguments),
+        Command::Import(arguments) => import_command::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "calibrate", &mut script);

@@ -32,6 +32,8 @@ const TURN_DEG: usize = 30;
 const DOWN_DEG: [f64; 4] = [25.0, 40.0, 55.0, 75.0];
 /// Rounds of moving each camera once.
 const ROUNDS: usize = 3;
+/// Cameras hang this far from those that are there, metres.
+const APART_M: f64 = 0.75;
 /// What is moved must gain this share.
 const LEAST_GAIN: f64 = 1e-3;
 /// The most cameras that are planned at once.
@@ -139,6 +141,9 @@ pub fn propose(
         candidates.extend(from_place(*place, &middles, &bodies, wish));
     }
     said(1.0);
+    // Another view of the same from the same place shows nothing that is hidden there.
+    let taken: Vec<Point3<f64>> = existing.iter().filter_map(Viewer::position).collect();
+    candidates.retain(|c| taken.iter().all(|t| (c.at - t).norm() >= APART_M));
     let mut known = Known { counts: vec![0; cells.len()], information: vec![Matrix2::zeros(); cells.len()] };
     for viewer in existing {
         let sees: Vec<(usize, Matrix2<f64>)> = informed(viewer, &bodies, &middles).collect();

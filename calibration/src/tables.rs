@@ -11,6 +11,7 @@ use linefree_domain::ids::CameraId;
 use crate::coverage::Viewer;
 use crate::lens::LensFit;
 use crate::pose::{FloorErrors, PoseFit};
+use crate::resection::Resection;
 use crate::survey::LensFile;
 
 /// The `[[camera]]` table of a fitted pose. Without a size, its line is a comment to fill in.
@@ -67,6 +68,28 @@ pub fn rig_table(id: &str, lens: &LensFile, pose: &Pose, rms_px: f64, [sd_m, sd_
         number(rms_px),
         number(sd_m),
         number(sd_deg)
+    );
+    out
+}
+
+/// The `[[camera]]` table of a lens and a pose from surveyed points.
+#[must_use]
+pub fn resection_table(id: &str, lens: &LensFile, fit: &Resection) -> String {
+    let mut out = String::new();
+    for outlier in &fit.outliers {
+        let _ = writeln!(out, "# Left out: {}.", one_line(&outlier.to_string()));
+    }
+    out.push_str(&camera_keys(id, lens, &fit.pose));
+    let of_lens = lens.rms_px.map(|rms| format!("lens_rms_px = {}, ", number(rms))).unwrap_or_default();
+    let held_out =
+        fit.held_out_median_m().map(|m| format!("floor_error_m = {}, ", number(m))).unwrap_or_default();
+    let _ = writeln!(
+        out,
+        "quality = {{ {of_lens}{held_out}pose_rms_px = {}, position_sd_m = {}, rotation_sd_deg = {}, points = {} }}\n",
+        number(fit.rms_px),
+        number(fit.sds[0]),
+        number(fit.sds[1]),
+        fit.residuals.len() - fit.outliers.len()
     );
     out
 }
