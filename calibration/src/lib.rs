@@ -20,6 +20,7 @@
 
 pub mod bundle;
 pub mod coverage;
+pub mod drift;
 pub mod guidance;
 pub mod lens;
 pub mod markers;
@@ -27,6 +28,7 @@ pub mod nanostore;
 pub mod page;
 pub mod picture;
 pub mod plan;
+pub mod planogram;
 pub mod points;
 pub mod pose;
 pub mod resection;

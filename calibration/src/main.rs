@@ -3,10 +3,12 @@
 //! Results go to the standard output or to `--out`; what a person should know beside them goes to the standard error,
 //! so that `--json` can be piped. Exit codes: 0 done, 1 the input does not give a calibration, 2 wrong usage.
 
+mod check_command;
 mod images;
 mod import_command;
 mod lens_command;
 mod plan_command;
+mod planogram_command;
 mod pose_command;
 mod print_command;
 mod report_command;
@@ -48,6 +50,10 @@ enum Command {
     Print(print_command::Arguments),
     /// Calibrate the plates of a shelf: wiring, tare, gain, cross-talk, temperature
     Shelf(shelf_command::Arguments),
+    /// Propose what lies where, from weights and the catalogue
+    Planogram(planogram_command::Arguments),
+    /// See whether cameras or plates have drifted, from what the store saw
+    Check(check_command::Arguments),
     /// Propose where to hang cameras, before anything is bought
     Plan(plan_command::Arguments),
     /// Write a page with pictures: who sees what, how exactly, what is left over, what would help
@@ -68,6 +74,8 @@ fn main() -> ExitCode {
         Command::Stereo(arguments) => stereo_command::run(&arguments),
         Command::Print(arguments) => print_command::run(&arguments),
         Command::Shelf(arguments) => shelf_command::run(&arguments),
+        Command::Planogram(arguments) => planogram_command::run(&arguments),
+        Command::Check(arguments) => check_command::run(&arguments),
         Command::Plan(arguments) => plan_command::run(&arguments),
         Command::Report(arguments) => report_command::run(&arguments),
         Command::Import(arguments) => import_command::run(&arguments),

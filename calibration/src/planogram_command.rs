@@ -139,7 +139,8 @@ fn row(layout: &StoreLayout, p: &Proposal) -> serde_json::Value {
 
 /// The facings as they stand in store.toml; what is not sure is a comment.
 fn table(layout: &StoreLayout, proposals: &[Proposal]) -> String {
-    let mut out = String::from("# Proposed by `calibrate planogram`; goes into store.toml once it is confirmed.\n");
+    let mut out =
+        String::from("# Proposed by `calibrate planogram`; goes into store.toml once it is confirmed.\n");
     for p in proposals {
         let plates = ids(layout, &p.plates);
         let Some(best) = p.candidates.first() else {
@@ -182,7 +183,8 @@ fn confirm(
             if answer.is_empty() {
                 break;
             }
-            let listed = answer.parse::<usize>().ok().and_then(|n| p.candidates.get(n.wrapping_sub(1))).copied();
+            let listed =
+                answer.parse::<usize>().ok().and_then(|n| p.candidates.get(n.wrapping_sub(1))).copied();
             let other = layout.product(answer).map(|product| {
                 let each_g = layout.products[product.0].weight.mean_g;
                 let count = (p.weight_g / each_g).round().clamp(1.0, f64::from(planogram::MOST_ITEMS)) as u32;
@@ -209,7 +211,8 @@ fn rows(path: &Path, header: &[&str]) -> anyhow::Result<Vec<(u64, csv::StringRec
         .with_context(|| format!("{shown}: cannot be read"))?;
     let found = reader.headers().with_context(|| format!("{shown}: cannot be read"))?.clone();
     anyhow::ensure!(
-        found.iter().zip(header).all(|(f, h)| f.trim_start_matches('\u{feff}') == *h) && found.len() + 1 >= header.len(),
+        found.iter().zip(header).all(|(f, h)| f.trim_start_matches('\u{feff}') == *h)
+            && found.len() + 1 >= header.len(),
         "{shown}: line 1: the header must be {}",
         header.join(",")
     );
@@ -267,7 +270,10 @@ fn read_seen(path: &Path, layout: &StoreLayout, places: &mut [Place]) -> anyhow:
         let plates = plates_of(path, line, row.get(0).unwrap_or_default(), layout)?;
         let sku = row.get(1).unwrap_or_default();
         let product = layout.product(sku).with_context(|| {
-            format!("{}: line {line}: the catalogue has no {sku:?}; add its [[product]] first", path.display())
+            format!(
+                "{}: line {line}: the catalogue has no {sku:?}; add its [[product]] first",
+                path.display()
+            )
         })?;
         let probability = number(path, line, "probability", row.get(2).unwrap_or_default())?;
         anyhow::ensure!(
