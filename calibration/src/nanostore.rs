@@ -93,8 +93,10 @@ fn camera(number: String, c: &Camera, [width, height]: [f64; 2]) -> Result<Impor
         return Err(wrong("has a Tw that is no rotation"));
     }
     let place = Vector3::new(a[3], b[3], d[3]) * INCH_M;
-    // Rounded in the file: the nearest rotation.
-    let turn = Rotation3::from_matrix(&turn).inverse();
+    // Rounded in the file: the nearest rotation (Higham 1989).
+    let svd = turn.svd(true, true);
+    let (Some(u), Some(v_t)) = (svd.u, svd.v_t) else { return Err(wrong("has a Tw that is no rotation")) };
+    let turn = Rotation3::from_matrix_unchecked(u * v_t).inverse();
     let lens = Lens {
         fx_px: fx * width,
         fy_px: fy * height,

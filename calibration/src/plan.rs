@@ -234,11 +234,8 @@ fn from_place(at: Point3<f64>, cells: &[Point2<f64>], bodies: &[Body], wish: &Wi
     for turn in (0..360).step_by(TURN_DEG) {
         for down_deg in DOWN_DEG {
             let yaw_deg = turn as f64;
-            let viewer = viewer(String::new(), at, yaw_deg, down_deg, wish);
-            let told = |i: &usize| {
-                let px = viewer.pixel_of(Point3::new(cells[*i].x, cells[*i].y, 0.0))?;
-                Some((*i, viewer.covariance_m2(px)?.try_inverse()?))
-            };
+            let pinhole = Pinhole::of(&viewer(String::new(), at, yaw_deg, down_deg, wish), at);
+            let told = |i: &usize| Some((*i, pinhole.as_ref()?.information(cells[*i])?));
             let sees: Vec<(usize, Matrix2<f64>)> = open.iter().filter_map(told).collect();
             if !sees.is_empty() {
                 candidates.push(Candidate { at, yaw_deg, down_deg, sees });
@@ -246,6 +243,50 @@ fn from_place(at: Point3<f64>, cells: &[Point2<f64>], bodies: &[Body], wish: &Wi
         }
     }
     candidates
+}
+
+/// A planned camera, which has no distortion: what [`Viewer::covariance_m2`] says of any camera, in closed form, for
+/// there are very many of them.
+struct Pinhole {
+    at: Point3<f64>,
+    turn: Matrix3<f64>,
+    focal_px: f64,
+    half_px: [f64; 2],
+    own_m2: f64,
+    feet_px2: f64,
+}
+
+impl Pinhole {
+    fn of(viewer: &Viewer, at: Point3<f64>) -> Option<Self> {
+        let View::Lens { lens, pose } = &viewer.view else { return None };
+        let quality = &viewer.quality;
+        let turned_px = quality.rotation_sd_deg.unwrap_or(0.0).to_radians() * lens.fx_px;
+        let feet_px = coverage::FEET_SD_SHARE * f64::from(viewer.size_px[1]);
+        Some(Self {
+            at,
+            turn: pose.matrix(),
+            focal_px: lens.fx_px,
+            half_px: [lens.cx_px, lens.cy_px],
+            own_m2: coverage::BODY_SD_M.powi(2) + quality.position_sd_m.unwrap_or(0.0).powi(2),
+            feet_px2: feet_px * feet_px + turned_px * turned_px,
+        })
+    }
+
+    /// The inverse of the covariance with which it places somebody; `None` outside its image.
+    fn information(&self, floor: Point2<f64>) -> Option<Matrix2<f64>> {
+        let p = self.turn * (Point3::new(floor.x, floor.y, 0.0) - self.at);
+        let (u, v) = (p.x / p.z, p.y / p.z);
+        let f = self.focal_px;
+        if p.z < 1e-6 || (f * u).abs() >= self.half_px[0] || (f * v).abs() >= self.half_px[1] {
+            return None;
+        }
+        let t = &self.turn;
+        let row = |i: usize, w: f64| [0, 1].map(|j| f / p.z * (t[(i, j)] - w * t[(2, j)]));
+        let ([a, b], [c, d]) = (row(0, u), row(1, v));
+        let per_px = Matrix2::new(a, b, c, d).try_inverse()?;
+        let covariance = per_px * per_px.transpose() * self.feet_px2 + Matrix2::identity() * self.own_m2;
+        covariance.try_inverse()
+    }
 }
 
 fn viewer(id: String, at: Point3<f64>, yaw_deg: f64, down_deg: f64, wish: &Wish) -> Viewer {
@@ -335,4 +376,29 @@ fn named<'a>(existing: &[Viewer], chosen: impl Iterator<Item = &'a Candidate>, w
         down_deg: c.down_deg,
     };
     chosen.zip(free).map(proposed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closed_form_agrees_with_the_general_one() {
+        let wish = Wish { cameras: 1, height_m: 2.9, size_px: [1280, 720], field_deg: 95.0 };
+        let at = Point3::new(2.0, 1.0, 2.9);
+        let camera = viewer(String::new(), at, 60.0, 40.0, &wish);
+        let pinhole = Pinhole::of(&camera, at).unwrap();
+        let mut seen = 0;
+        for i in 0..400 {
+            let floor = Point2::new(f64::from(i % 20) * 0.4, f64::from(i / 20) * 0.4);
+            let general = coverage::seen(&camera, &[], floor).and_then(|c| c.try_inverse());
+            let closed = pinhole.information(floor);
+            assert_eq!(general.is_some(), closed.is_some(), "{floor}");
+            if let (Some(general), Some(closed)) = (general, closed) {
+                assert!((general - closed).norm() < 1e-3 * general.norm(), "{floor}: {general} {closed}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 50);
+    }
 }

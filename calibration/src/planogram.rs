@@ -21,7 +21,9 @@ pub const EMPTY_G: f64 = 4.0;
 /// The most items of a place.
 pub const MOST_ITEMS: u32 = 200;
 /// The most items of one take or put while a shelf is filled.
-const MOST_AT_ONCE: u32 = 6;
+pub const MOST_AT_ONCE: u32 = 6;
+/// One item more at once is this much less probable.
+const ONE_MORE: f64 = 0.2;
 /// A scale's own error: grams, and a share of the load.
 const SCALE_SD_G: f64 = 1.5;
 const SCALE_SHARE: f64 = 0.002;
@@ -43,10 +45,21 @@ pub struct Place {
     pub plates: Vec<PlateIndex>,
     /// What lies there, grams.
     pub weight_g: f64,
-    /// Changes while it was filled, or when one item was taken off: grams, and how surely.
-    pub changes_g: Vec<(f64, f64)>,
+    /// Changes while it was filled, or when one item was taken off.
+    pub changes: Vec<Change>,
     /// What a camera recognised there, with probabilities.
     pub seen: BTreeMap<ProductIndex, f64>,
+}
+
+/// A settled change of a place's weight.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Change {
+    /// Grams.
+    pub delta_g: f64,
+    /// How surely.
+    pub sd_g: f64,
+    /// It may be this many items at once; 1 where somebody took off exactly one.
+    pub most_items: u32,
 }
 
 /// A product that may lie at a place.
@@ -119,7 +132,7 @@ pub fn propose(layout: &StoreLayout, places: &[Place]) -> Result<Vec<Proposal>, 
         return Err(PlanogramError::NothingWeighed);
     }
     for place in places {
-        let numbers = place.changes_g.iter().map(|(g, _)| *g).chain([place.weight_g]);
+        let numbers = place.changes.iter().map(|c| c.delta_g).chain([place.weight_g]);
         if let Some(bad) = numbers.into_iter().find(|g| !g.is_finite() || g.abs() > 1e6) {
             let plate = place.plates.first().map_or(String::new(), |p| layout.plates[p.0].id.to_string());
             return Err(PlanogramError::NoWeight { plate, what: bad.to_string() });
@@ -148,17 +161,19 @@ fn weigh(layout: &StoreLayout, place: &Place) -> Proposal {
         if !place.seen.is_empty() {
             log += place.seen.get(&index).copied().unwrap_or(0.0).max(SEEN_FLOOR).ln();
         }
-        for (change_g, sd_g) in &place.changes_g {
-            log += most_likely(change_g.abs(), mean, sd, sd_g.hypot(SCALE_SD_G), MOST_AT_ONCE)
+        for change in &place.changes {
+            let scale_sd_g = change.sd_g.hypot(SCALE_SD_G);
+            log += most_likely(change.delta_g.abs(), [mean, sd], scale_sd_g, change.most_items, ONE_MORE)
                 .map_or(f64::NEG_INFINITY, |(_, l)| l);
         }
-        if let Some((count, of_weight)) = most_likely(place.weight_g, mean, sd, scale_sd_g, MOST_ITEMS) {
+        if let Some((count, of_weight)) = most_likely(place.weight_g, [mean, sd], scale_sd_g, MOST_ITEMS, 1.0)
+        {
             scored.push((Some(index), count, log + of_weight));
         }
     }
     // Anything else may weigh anything.
     let flat = -UNKNOWN_RANGE_G.ln();
-    let mut unknown = UNKNOWN.ln() + flat * (1 + place.changes_g.len()) as f64;
+    let mut unknown = UNKNOWN.ln() + flat * (1 + place.changes.len()) as f64;
     if !place.seen.is_empty() {
         unknown += (1.0 - place.seen.values().sum::<f64>()).max(SEEN_FLOOR).ln();
     }
@@ -175,8 +190,15 @@ fn weigh(layout: &StoreLayout, place: &Place) -> Proposal {
     proposal
 }
 
-/// The most likely count for a weight, and the log of the weight's likelihood over all counts.
-fn most_likely(weight_g: f64, mean_g: f64, sd_g: f64, scale_sd_g: f64, most: u32) -> Option<(u32, f64)> {
+/// The most likely count for a weight, and the log of the weight's likelihood over all counts, each of which is
+/// `one_more` times as probable as the one before.
+fn most_likely(
+    weight_g: f64,
+    [mean_g, sd_g]: [f64; 2],
+    scale_sd_g: f64,
+    most: u32,
+    one_more: f64,
+) -> Option<(u32, f64)> {
     let near = (weight_g / mean_g).round();
     if !(near.is_finite() && near <= f64::from(most) + 1.0) {
         return None;
@@ -184,14 +206,16 @@ fn most_likely(weight_g: f64, mean_g: f64, sd_g: f64, scale_sd_g: f64, most: u32
     let near = near as u32;
     let mut best: Option<(u32, f64)> = None;
     let mut sum = 0.0;
+    let chances: f64 = (0..most).map(|k| one_more.powi(k as i32)).sum();
     // Counts further away are too improbable to matter.
     for count in near.saturating_sub(3).max(1)..=(near + 3).min(most) {
         let n = f64::from(count);
         // The mean itself is known no better than an item: items of one delivery err together.
         let sd = (n * sd_g * sd_g + (n * sd_g * 0.3).powi(2)).sqrt().hypot(scale_sd_g);
         let off = (weight_g - n * mean_g) / sd;
-        let likelihood = (-0.5 * off * off).exp() / (sd * (2.0 * std::f64::consts::PI).sqrt());
-        sum += likelihood / f64::from(most);
+        let chance = one_more.powi(count as i32 - 1) / chances;
+        let likelihood = chance * (-0.5 * off * off).exp() / (sd * (2.0 * std::f64::consts::PI).sqrt());
+        sum += likelihood;
         if best.is_none_or(|(_, l)| likelihood > l) {
             best = Some((count, likelihood));
         }

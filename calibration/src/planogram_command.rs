@@ -6,7 +6,7 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use linefree_calibration::planogram::{self, Candidate, Place, Proposal};
+use linefree_calibration::planogram::{self, Candidate, Change, Place, Proposal};
 use linefree_calibration::store::Store;
 use linefree_domain::ids::{PlateIndex, ProductIndex};
 use linefree_domain::layout::StoreLayout;
@@ -256,11 +256,13 @@ fn read_weights(path: &Path, layout: &StoreLayout) -> anyhow::Result<Vec<Place>>
         }
         let weight_g = number(path, line, "weight_g", row.get(1).unwrap_or_default())?;
         let one = row.get(2).filter(|t| !t.is_empty());
-        let changes_g = match one {
-            Some(text) => vec![(number(path, line, "one_item_g", text)?, 0.5)],
+        let changes = match one {
+            Some(text) => {
+                vec![Change { delta_g: number(path, line, "one_item_g", text)?, sd_g: 0.5, most_items: 1 }]
+            }
             None => Vec::new(),
         };
-        places.push(Place { plates, weight_g, changes_g, seen: BTreeMap::new() });
+        places.push(Place { plates, weight_g, changes, seen: BTreeMap::new() });
     }
     Ok(places)
 }
@@ -329,14 +331,16 @@ fn read_filling(path: &Path, layout: &StoreLayout) -> anyhow::Result<Vec<Place>>
             None => places.push(Place {
                 plates: vec![plate],
                 weight_g: rested_g,
-                changes_g: Vec::new(),
+                changes: Vec::new(),
                 seen: BTreeMap::new(),
             }),
         }
     }
     for place in &mut places {
         let own = events.iter().filter(|e| e.changes.iter().all(|c| place.plates.contains(&c.plate)));
-        place.changes_g = own.map(|e| (e.delta_g(), e.sd_g())).collect();
+        place.changes = own
+            .map(|e| Change { delta_g: e.delta_g(), sd_g: e.sd_g(), most_items: planogram::MOST_AT_ONCE })
+            .collect();
     }
     Ok(places)
 }
