@@ -1,4 +1,4 @@
-//! `calibrate`: the command for whoever installs cameras.
+//! `calibrate`: the command for whoever installs cameras and shelves.
 //!
 //! Results go to the standard output or to `--out`; what a person should know beside them goes to the standard error,
 //! so that `--json` can be piped. Exit codes: 0 done, 1 the input does not give a calibration, 2 wrong usage.
@@ -25,7 +25,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 #[derive(Debug, Parser)]
 #[command(name = "calibrate", version, after_help = EXAMPLES, arg_required_else_help = true)]
-/// Calibrates cameras: where their pixels lie on the floor, and what their lens does
+/// Calibrates a store: cameras, shelves and what lies on them; and says how good it is
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -34,6 +34,10 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   calibrate pose --points points.csv --camera cam1 --size 1920x1080 --out cam1.toml
   calibrate lens --board 9x6 boards/*.jpg --out lens.toml
+  calibrate pose --markers sheets.csv --image cam1=cam1.jpg --lens cam1=lens.toml --out cameras.toml
+  calibrate report store.toml --out report.html
+  calibrate plan store.toml --cameras 4 --html plan.html
+  calibrate check store.toml --people people.jsonl
   calibrate completions bash > /etc/bash_completion.d/calibrate
 
 The guide is docs/guide/calibration.md.";

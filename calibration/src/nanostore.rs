@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use linefree_domain::geometry::{Lens, Pose};
-use nalgebra::{Matrix3, Rotation3, Vector3};
+use nalgebra::{Matrix3, Rotation3, UnitQuaternion, Vector3};
 use serde::Deserialize;
 
 /// An inch, metres.
@@ -97,6 +97,8 @@ fn camera(number: String, c: &Camera, [width, height]: [f64; 2]) -> Result<Impor
     let svd = turn.svd(true, true);
     let (Some(u), Some(v_t)) = (svd.u, svd.v_t) else { return Err(wrong("has a Tw that is no rotation")) };
     let turn = Rotation3::from_matrix_unchecked(u * v_t).inverse();
+    // Through a quaternion: half a turn has no axis that the matrix alone would show.
+    let rotation = UnitQuaternion::from_rotation_matrix(&turn).scaled_axis();
     let lens = Lens {
         fx_px: fx * width,
         fy_px: fy * height,
@@ -104,6 +106,6 @@ fn camera(number: String, c: &Camera, [width, height]: [f64; 2]) -> Result<Impor
         cy_px: cy * height,
         distortion: c.dist_coeffs,
     };
-    let pose = Pose { rotation: turn.scaled_axis(), translation: -(turn * place) };
+    let pose = Pose { rotation, translation: -(turn * place) };
     Ok(ImportedCamera { number, lens, pose })
 }

@@ -93,9 +93,9 @@ pub fn of_report(report: &Report<'_>) -> String {
         body.push_str("<p class=\"good\">Every calibration is within the store's limits.</p>\n");
     } else {
         let told = escaped(&report.store.refused.join("\n"));
-        let _ = write!(
+        let _ = writeln!(
             body,
-            "<p class=\"bad\">The agent refuses this store:</p><pre class=\"bad\">{told}</pre>\n"
+            "<p class=\"bad\">The agent refuses this store:</p><pre class=\"bad\">{told}</pre>"
         );
     }
     figures(&mut body, report.coverage);
@@ -165,10 +165,10 @@ fn cameras(body: &mut String, viewers: &[Viewer]) {
     let flat: Vec<&str> =
         viewers.iter().filter(|v| matches!(v.view, View::Homography(_))).map(|v| v.id.as_str()).collect();
     if !flat.is_empty() {
-        let _ = write!(
+        let _ = writeln!(
             body,
             "<p class=\"soft\">{}: a homography does not tell where the camera hangs, so that shelving is not known \
-             to hide anything from it. Calibrate lens and pose to know.</p>\n",
+             to hide anything from it. Calibrate lens and pose to know.</p>",
             escaped(&flat.join(", "))
         );
     }

@@ -13,7 +13,7 @@
 
 use linefree_domain::geometry::{Lens, Pose, View};
 use linefree_domain::layout::StoreLayout;
-use nalgebra::{Matrix2, Matrix3, Point2, Point3, Rotation3, Vector3};
+use nalgebra::{Matrix2, Matrix3, Point2, Point3, Rotation3, UnitQuaternion, Vector3};
 
 use crate::coverage::{self, Body, Coverage, Viewer};
 use crate::store::Quality;
@@ -311,7 +311,10 @@ pub fn looking(from: Point3<f64>, along: Vector3<f64>) -> Pose {
     let z = along.normalize();
     let x = z.cross(&Vector3::z()).try_normalize(1e-9).unwrap_or_else(Vector3::x);
     let turn = Matrix3::from_rows(&[x.transpose(), z.cross(&x).transpose(), z.transpose()]);
-    let rotation = Rotation3::from_matrix_unchecked(turn).scaled_axis();
+    // Through a quaternion: half a turn, as of a camera that looks straight down, has no axis that the matrix alone
+    // would show.
+    let turned = Rotation3::from_matrix_unchecked(turn);
+    let rotation = UnitQuaternion::from_rotation_matrix(&turned).scaled_axis();
     Pose { rotation, translation: -(turn * from.coords) }
 }
 
@@ -383,6 +386,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_camera_that_looks_straight_down_sees_what_is_below_it() {
+        let pose = looking(Point3::new(1.0, 2.0, 3.0), -Vector3::z());
+        assert!((pose.position() - Point3::new(1.0, 2.0, 3.0)).norm() < 1e-6, "{pose:?}");
+        assert!((pose.matrix().transpose() * Vector3::z() + Vector3::z()).norm() < 1e-6);
+    }
+
+    #[test]
     fn the_closed_form_agrees_with_the_general_one() {
         let wish = Wish { cameras: 1, height_m: 2.9, size_px: [1280, 720], field_deg: 95.0 };
         let at = Point3::new(2.0, 1.0, 2.9);
@@ -391,7 +401,7 @@ mod tests {
         let mut seen = 0;
         for i in 0..400 {
             let floor = Point2::new(f64::from(i % 20) * 0.4, f64::from(i / 20) * 0.4);
-            let general = coverage::seen(&camera, &[], floor).and_then(|c| c.try_inverse());
+            let general = coverage::seen(&camera, &[], floor).and_then(Matrix2::try_inverse);
             let closed = pinhole.information(floor);
             assert_eq!(general.is_some(), closed.is_some(), "{floor}");
             if let (Some(general), Some(closed)) = (general, closed) {

@@ -31,6 +31,9 @@ pub struct Arguments {
     /// A camera's lens, as cam1=lens.toml: with --markers, or with --points that may then lie at any height
     #[arg(long = "lens", value_name = "CAMERA=FILE", value_parser = rig_command::parse_named, conflicts_with = "walk")]
     lenses: Vec<rig_command::Named>,
+    /// With --markers: the size of the stream that the agent looks at, where the images are larger stills of it
+    #[arg(long, value_name = "WxH", value_parser = parse_size, requires = "markers")]
+    stream: Option<[u32; 2]>,
     /// Refine the poses of --store from people who walked: people.jsonl of a recording, with boxes
     #[arg(long, value_name = "FILE", requires = "store", conflicts_with_all = ["points", "markers"])]
     walk: Option<PathBuf>,
@@ -80,7 +83,14 @@ line. Judge the result by the errors of points held out; the table goes into sto
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (out, as_json) = (arguments.out.as_deref(), arguments.json);
     if let Some(markers) = &arguments.markers {
-        return rig_command::from_markers(markers, &arguments.images, &arguments.lenses, out, as_json);
+        return rig_command::from_markers(
+            markers,
+            &arguments.images,
+            &arguments.lenses,
+            arguments.stream,
+            out,
+            as_json,
+        );
     }
     if let (Some(walk), Some(store)) = (&arguments.walk, &arguments.store) {
         return rig_command::from_walk(store, walk, &arguments.known, out, as_json);

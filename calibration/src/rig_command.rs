@@ -48,6 +48,7 @@ pub fn from_markers(
     survey_file: &Path,
     images: &[Named],
     lenses: &[Named],
+    stream: Option<[u32; 2]>,
     out: Option<&Path>,
     as_json: bool,
 ) -> anyhow::Result<()> {
@@ -123,11 +124,20 @@ pub fn from_markers(
             told.push(line);
         }
     }
-    let rows: Vec<Row<'_>> = cameras.iter().map(|(id, lens)| Row { id, lens }).collect();
+    // Poses are those of the camera; only lens and pixels belong to an image's size.
+    let (mut written, mut adjusted_rms) = (Vec::new(), adjusted.rms_px.clone());
+    for ((id, lens), rms_px) in cameras.iter().zip(&mut adjusted_rms) {
+        let resized = stream.map(|size_px| lens.resized(size_px)).transpose();
+        let resized = resized.map_err(|e| anyhow::anyhow!("{id}: {e}"))?.unwrap_or(*lens);
+        *rms_px *= f64::from(resized.size_px[0]) / f64::from(lens.size_px[0]);
+        written.push((id, resized));
+    }
+    let rows: Vec<Row<'_>> = written.iter().map(|(id, lens)| Row { id, lens }).collect();
     if let Some(out) = out {
         let left = residuals_of(&with_lens, &adjusted, &sights);
         write_file(&residuals::beside(out), &residuals::to_csv(&left))?;
     }
+    let adjusted = Adjusted { rms_px: adjusted_rms, ..adjusted };
     finish(&rows, &adjusted, sights.len(), &told, out, as_json)
 }
 

@@ -123,6 +123,35 @@ pub struct LensFile {
     pub rms_px: Option<f64>,
 }
 
+impl LensFile {
+    /// The same lens for images that the camera makes smaller or larger by itself, as a stream beside a still.
+    ///
+    /// # Errors
+    /// What to do when the images are not of one shape: then a part was cut off, and nobody knows which.
+    pub fn resized(&self, size_px: [u32; 2]) -> Result<Self, String> {
+        let [across, down] = [0, 1].map(|i| f64::from(size_px[i]) / f64::from(self.size_px[i]));
+        // A pixel of rounding in the lesser image is no other shape.
+        if (across / down - 1.0).abs() > 1.5 / f64::from(size_px[0].min(size_px[1]).max(1)) {
+            return Err(format!(
+                "images of {}x{} pixels are not those of {}x{} made smaller: a part is cut off; set the camera's \
+                 stream to the same shape, or measure the lens at that size",
+                size_px[0], size_px[1], self.size_px[0], self.size_px[1]
+            ));
+        }
+        let l = &self.lens;
+        // Pixel centres are whole numbers: the image's edge is half a pixel before the first.
+        let centre = |c: f64, s: f64| (c + 0.5) * s - 0.5;
+        let lens = Lens {
+            fx_px: l.fx_px * across,
+            fy_px: l.fy_px * down,
+            cx_px: centre(l.cx_px, across),
+            cy_px: centre(l.cy_px, down),
+            distortion: l.distortion,
+        };
+        Ok(Self { lens, size_px, rms_px: self.rms_px.map(|rms| rms * across) })
+    }
+}
+
 #[derive(Deserialize)]
 struct LensTable {
     fx: f64,
