@@ -28,6 +28,9 @@ const MOMENT_S: f64 = 0.1;
 /// A camera that is called known is known to this: metres and radians.
 const KNOWN: [f64; 2] = [0.005, 0.002];
 
+/// Of a long walk, as many residuals of a camera are kept, roughly.
+const WALK_RESIDUALS: usize = 500;
+
 /// `CAMERA=FILE`.
 pub type Named = (String, PathBuf);
 
@@ -180,6 +183,13 @@ pub fn from_walk(
         .collect();
     let walked = rig::from_people(&rig, &feet, FEET_SD_PX)?;
     let told = [format!("{} moments were seen by two cameras or more", walked.shared)];
+    if let Some(out) = out {
+        let with_lens: Vec<(String, Lens)> = cameras.iter().map(|c| (c.id.clone(), c.lens.lens)).collect();
+        let all = residuals_of(&with_lens, &walked.adjusted, &walked.sights);
+        let every = (all.len() / (WALK_RESIDUALS * with_lens.len()).max(1)).max(1);
+        let left: Vec<Residual> = all.into_iter().step_by(every).collect();
+        write_file(&residuals::beside(out), &residuals::to_csv(&left))?;
+    }
     let rows: Vec<Row<'_>> = cameras.iter().map(|c| Row { id: &c.id, lens: &c.lens }).collect();
     finish(&rows, &walked.adjusted, feet.len(), &told, out, as_json)
 }

@@ -5,7 +5,7 @@
 //!
 //! # Failure rules
 //! Only where a cell is [`MIN_CELL_PX`] wide: in smaller ones the window of a corner reaches its neighbours. A corner
-//! that the refinement moves by more than [`MAX_SHIFT`] of a cell was pulled to something else and is left out.
+//! that the refinement moves by more than two fifths of a cell was pulled to something else and is left out.
 
 use image::GrayImage;
 use nalgebra::{Matrix3, SMatrix, SVector, Vector3};
