@@ -246,3 +246,63 @@ fn a_plate_s_gain_is_told_from_what_is_taken() {
     assert!((gain(0) - 1.025).abs() < 0.004 && (gain(1) - 1.0).abs() < 0.004, "{drifts:?}");
     assert!(of_plates(&store.layout, &events[..6])[&PlateIndex(0)].gain.is_none());
 }
+
+/// What to do when a camera was knocked: the others are known, and a walk mends it.
+#[test]
+fn a_walk_mends_the_pose_that_the_check_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = cameras();
+    let mut believed = good.clone();
+    believed[1] = knocked(&good[1], 2.0);
+    let store = corner::toml(&believed.iter().map(table).collect::<String>());
+    std::fs::write(folder.path().join("store.toml"), store).unwrap();
+    let people = day(&good, 11, 5);
+    std::fs::write(folder.path().join("p.jsonl"), &people).unwrap();
+    let walk = |known: &[&str]| {
+        let mut arguments =
+            vec!["pose", "--walk", "p.jsonl", "--store", "store.toml", "--out", "mended.toml"];
+        for id in known {
+            arguments.extend(["--known", id]);
+        }
+        let done = Command::new(env!("CARGO_BIN_EXE_calibrate"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        (done.status.success(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let (ok, told) = walk(&["cam1", "cam3"]);
+    assert!(ok, "{told}");
+    let mended = linefree_calibration::survey::read_cameras(&folder.path().join("mended.toml")).unwrap();
+    let View::Lens { pose, .. } = &good[1].view else { panic!() };
+    let off_m = (mended[1].pose.position() - pose.position()).norm();
+    let turn = Rotation3::new(mended[1].pose.rotation) * Rotation3::new(pose.rotation).inverse();
+    eprintln!("mended to {:.1} cm, {:.3} degrees", off_m * 100.0, turn.angle().to_degrees());
+    assert!(off_m < 0.03 && turn.angle().to_degrees() < 0.5, "{told}");
+    let left = linefree_calibration::residuals::read(&folder.path().join("mended.residuals.csv")).unwrap();
+    assert!(left.iter().any(|r| r.camera == "cam2" && r.used));
+
+    let (ok, told) = walk(&[]);
+    assert!(!ok && told.contains("name one whose pose is right with --known"), "{told}");
+    let (ok, told) = walk(&["cam9"]);
+    assert!(!ok && told.contains("there is no camera cam9"), "{told}");
+    // Cameras that never see anybody at one moment.
+    let number = |line: &str| line[5..].split(',').next().unwrap().parse::<f64>().unwrap();
+    let alone: String = people
+        .lines()
+        .map(|l| {
+            let late = if l.contains("cam1") {
+                0.0
+            } else if l.contains("cam2") {
+                1e5
+            } else {
+                2e5
+            };
+            let t = number(l);
+            l.replacen(&format!("\"t\":{t}"), &format!("\"t\":{}", t + late), 1) + "\n"
+        })
+        .collect();
+    std::fs::write(folder.path().join("p.jsonl"), alone).unwrap();
+    let (ok, told) = walk(&["cam1"]);
+    assert!(!ok && told.contains("cameras that do not overlap need markers"), "{told}");
+}
