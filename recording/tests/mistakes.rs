@@ -467,7 +467,11 @@ fn a_bad_calibration_of_a_shelf_is_refused_with_the_step_to_repeat() {
         ("[21.5, -20.0]", "[21.5, 0.0]", "one gain other than 0"),
         ("[21.5, -20.0]", "[21.5, nan]", "finite"),
         ("[[1.001, -0.02], ", "[", "a row and a column of shares"),
-        ("plates = [\"1/5/10\", \"1/5/11\"]\ncounts", "plates = [\"1/5/10\", \"1/5/77\"]\ncounts", "no plate is called"),
+        (
+            "plates = [\"1/5/10\", \"1/5/11\"]\ncounts",
+            "plates = [\"1/5/10\", \"1/5/77\"]\ncounts",
+            "no plate is called",
+        ),
         ("url = \"bus:scale-1\"", "url = \"bus:scale-1\"\ncounts_per_g = 4", "remove it"),
         ("[[source]]", "[calibration]\nmax_shelf_rms_g = 0.2\n[[source]]", "worse than the limit of 0.2 g"),
         ("[[source]]", "[calibration]\nmax_shelf_rms_g = 0\n[[source]]", "a limit is above 0"),
