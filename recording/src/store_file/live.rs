@@ -1,4 +1,5 @@
-//! The optional tables of a live store: `[bus]`, `[server]`, `[cloud]`, `[detector]`, `[policy]`, `[[source]]`.
+//! The optional tables of a live store: `[bus]`, `[server]`, `[cloud]`, `[detector]`, `[policy]`,
+//! `[[shelf_calibration]]`, `[[source]]`.
 //!
 //! Secrets never stand in store.toml, only the paths of the files that hold them. Relative paths are taken from
 //! store.toml's own folder.
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use linefree_domain::layout::StoreLayout;
 
 use super::layout::{filled, read_size_px};
+use super::shelf_calibration::{self, ShelfCalibration};
 use super::source::{self, SourceConfig};
 use crate::toml_walk::{Node, Table};
 
@@ -34,6 +36,8 @@ pub struct LiveConfig {
     pub detector: DetectorConfig,
     /// What is charged and what is reviewed.
     pub policy: PolicyConfig,
+    /// Shelves whose gains and cross-talk are known.
+    pub shelves: Vec<ShelfCalibration>,
     /// Where live sensors are found.
     pub sources: Vec<SourceConfig>,
 }
@@ -100,13 +104,15 @@ pub struct PolicyConfig {
 }
 
 pub(super) fn read(root: &mut Table<'_>, folder: &Path, layout: Option<&StoreLayout>) -> LiveConfig {
+    let shelves = shelf_calibration::read(root, layout);
     LiveConfig {
         bus: root.get("bus").and_then(|n| read_bus(&n, folder)),
         server: read_server(root.get("server"), folder),
         cloud: root.get("cloud").and_then(|n| read_cloud(&n, folder)),
         detector: read_detector(root.get("detector")),
         policy: read_policy(root.get("policy")),
-        sources: source::read(root, folder, layout),
+        sources: source::read(root, folder, layout, &shelves),
+        shelves,
     }
 }
 
