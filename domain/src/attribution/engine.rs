@@ -77,8 +77,10 @@ type Deeds = Vec<(Option<ShopperId>, Action)>;
 
 /// A product belongs nowhere more than this far down, so that a wrong planogram can be outvoted by weight.
 const TAKE_FLOOR: f64 = 1e-6;
-/// An event this sure teaches where a product lies.
-const TEACHING: f64 = 0.97;
+/// Half a belonging is a home: a facing, or a place that was learned.
+const HOME: f64 = 0.5;
+/// A product less probable than this is not learned to lie where something was taken.
+const TEACHING: f64 = 0.02;
 
 impl Attribution {
     /// A belief in which nobody holds anything.
@@ -233,8 +235,7 @@ impl Attribution {
         }
         let held = shopper.map_or(0, |s| hypothesis.remove(Holder::Shopper(s), product, n));
         let unseen = f64::from(n - held) * self.config.unseen_take.ln();
-        // Half a belonging is a home: a facing, or a place that was learned.
-        let place = if home >= 0.5 {
+        let place = if home >= HOME {
             0.0
         } else {
             hypothesis.add(Holder::Place(changes[0].plate), product, n);
@@ -243,11 +244,22 @@ impl Attribution {
         unseen + place
     }
 
+    /// What was taken teaches what lies there, by its probability whoever took it: a second take of something that could
+    /// have been three products is then explained by those three, in the proportions that the first one left.
     fn teach(&mut self, event: &ShelfEvent, candidates: &[Candidate]) {
-        let Some(best) = candidates.first() else { return };
-        if let (Some(product), true) = (best.product, best.quantity > 0 && best.probability > TEACHING) {
+        let mut taken: BTreeMap<ProductIndex, f64> = BTreeMap::new();
+        for candidate in candidates.iter().filter(|c| c.quantity > 0) {
+            if let Some(product) = candidate.product {
+                *taken.entry(product).or_insert(0.0) += candidate.probability;
+            }
+        }
+        let plates = || event.changes.iter().map(|c| c.plate);
+        for (product, probability) in &taken {
+            self.catalogue.count_take(self.catalogue.belongs(*product, plates()) >= HOME, *probability);
+        }
+        for (product, probability) in taken.into_iter().filter(|(_, p)| *p > TEACHING) {
             for change in &event.changes {
-                self.catalogue.learn(product, change.plate, best.probability);
+                self.catalogue.learn(product, change.plate, probability.min(1.0));
             }
         }
     }
