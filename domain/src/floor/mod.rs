@@ -15,6 +15,7 @@
 //! The same input gives the same output, byte for byte. `docs/design/tracking.md` has methods, sources and figures.
 
 mod body;
+mod clocks;
 mod config;
 mod history;
 mod identity;
@@ -33,6 +34,7 @@ use crate::ids::{CameraIndex, GateIndex, ShopperId, TrackId};
 use crate::time::StoreTime;
 use crate::tracking::Tracklet;
 
+pub use clocks::ClockComparison;
 pub use config::FloorConfig;
 pub use history::{HandSighting, Position};
 pub use near::NearShopper;
