@@ -64,7 +64,8 @@ pub fn replay(dir: &Path, progress: bool, trace: Option<&Path>) -> anyhow::Resul
     let mut merge = Merge {
         ahead_s,
         scales_ahead_s,
-        store: Store::new(std::sync::Arc::clone(&layout), config),
+        store: Store::new(std::sync::Arc::clone(&layout), config)
+            .with_staff(&recording.store.live.policy.staff),
         shelves: ShelfDetector::new(&layout, ShelfConfig::default()),
         layout: &layout,
         receipts: Vec::new(),

@@ -93,12 +93,14 @@ impl Attribution {
         Pruning { kept: self.config.hypotheses_kept, log_window: self.config.log_window }
     }
 
-    /// Explains an event and revises the belief. Candidates come best first.
+    /// Explains an event and revises the belief. Candidates come best first. `staff` are shoppers who may put down what
+    /// nobody saw them take: they fill shelves.
     pub fn handle_event(
         &mut self,
         event: &ShelfEvent,
         reach: &Reach<'_>,
         views: &[&ProductView],
+        staff: &[ShopperId],
     ) -> Vec<Candidate> {
         let shoppers = self.near(reach, &event.changes);
         let plates: Vec<PlateIndex> = event.changes.iter().map(|c| c.plate).collect();
@@ -120,7 +122,7 @@ impl Attribution {
         for content in &mut contents {
             content.log_weight += views.iter().map(|view| view.log_likelihood(content)).sum::<f64>();
         }
-        let mut actors = ActorCache { reach, shoppers: &shoppers, event, cache: BTreeMap::new() };
+        let mut actors = ActorCache { reach, shoppers: &shoppers, staff, event, cache: BTreeMap::new() };
 
         let mut grown = Vec::new();
         let mut explained: Vec<(Deeds, f64)> = Vec::new();
@@ -187,6 +189,7 @@ impl Attribution {
         for (action, run) in takes.into_iter().chain(puts) {
             let changes = &event.changes[run.clone()];
             let who = actors.of(run.start, run.end);
+            let staff = actors.staff;
             branches = branches
                 .into_iter()
                 .flat_map(|(base, done)| {
@@ -194,7 +197,9 @@ impl Attribution {
                         .map(|(shopper, log_share)| {
                             let mut next = base.clone();
                             let owner = shopper.map(|name| next.owner(name));
-                            next.log_weight += log_share + self.apply(&mut next, *action, owner, changes);
+                            let stocks = owner.is_some_and(|who| staff.contains(&who));
+                            next.log_weight +=
+                                log_share + self.apply(&mut next, *action, owner, stocks, changes);
                             let mut done = done.clone();
                             done.push((owner, *action));
                             (next, done)
@@ -217,6 +222,7 @@ impl Attribution {
         hypothesis: &mut Hypothesis,
         action: Action,
         shopper: Option<ShopperId>,
+        stocks: bool,
         changes: &[PlateChange],
     ) -> f64 {
         let Action { product, count } = action;
@@ -234,7 +240,7 @@ impl Attribution {
             return home.max(misplaced).max(TAKE_FLOOR).ln();
         }
         let held = shopper.map_or(0, |s| hypothesis.remove(Holder::Shopper(s), product, n));
-        let unseen = f64::from(n - held) * self.config.unseen_take.ln();
+        let unseen = if stocks { 0.0 } else { f64::from(n - held) * self.config.unseen_take.ln() };
         let place = if home >= HOME {
             0.0
         } else {
@@ -335,13 +341,14 @@ impl Attribution {
 struct ActorCache<'a> {
     reach: &'a Reach<'a>,
     shoppers: &'a [ShopperId],
+    staff: &'a [ShopperId],
     event: &'a ShelfEvent,
     cache: BTreeMap<(usize, usize), Vec<Actor>>,
 }
 
 impl ActorCache<'_> {
     fn of(&mut self, start: usize, end: usize) -> Vec<Actor> {
-        let Self { reach, shoppers, event, cache } = self;
+        let Self { reach, shoppers, event, cache, .. } = self;
         cache
             .entry((start, end))
             .or_insert_with(|| {

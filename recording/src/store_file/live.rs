@@ -20,6 +20,8 @@ pub const DEFAULT_DETECTOR: &str = "person-centernet";
 /// Where store-sync listens unless `[server] listen` says otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8480";
 
+/// Credentials of staff begin like this unless `[policy] staff` says otherwise.
+const DEFAULT_STAFF: &str = "staff-";
 /// Lines less certain than this go to review unless `[policy] review_below` says otherwise.
 pub const DEFAULT_REVIEW_BELOW: f64 = 0.9;
 
@@ -101,6 +103,8 @@ impl DetectorConfig {
 pub struct PolicyConfig {
     /// Lines less certain than this go to review, 0 to 1.
     pub review_below: f64,
+    /// Who enters with a credential that begins like this is staff; empty for none.
+    pub staff: String,
 }
 
 pub(super) fn read(root: &mut Table<'_>, folder: &Path, layout: Option<&StoreLayout>) -> LiveConfig {
@@ -229,10 +233,13 @@ fn read_detector(node: Option<Node<'_>>) -> DetectorConfig {
 }
 
 fn read_policy(node: Option<Node<'_>>) -> PolicyConfig {
-    let mut policy = PolicyConfig { review_below: DEFAULT_REVIEW_BELOW };
+    let mut policy = PolicyConfig { review_below: DEFAULT_REVIEW_BELOW, staff: DEFAULT_STAFF.into() };
     let Some(mut t) = node.and_then(|n| n.table("[policy] with single brackets")) else { return policy };
     if let Some(value) = t.get("review_below").and_then(|n| fraction(&n)) {
         policy.review_below = value;
+    }
+    if let Some(prefix) = t.get("staff").and_then(|n| n.str("the beginning of staff credentials")) {
+        policy.staff = prefix.to_owned();
     }
     t.finish();
     policy
