@@ -15,6 +15,8 @@ use opencv::videoio;
 const EVERY: usize = 5;
 /// A video's view is taken when the board has moved by this share of the image's width since every view taken.
 const MOVED_SHARE: f32 = 0.05;
+/// After as many frames without a board, it is said that there is none.
+const MISSES: usize = 10;
 /// As many views of a video are taken.
 const VIDEO_VIEWS: usize = 25;
 
@@ -54,18 +56,7 @@ pub fn from_files(
                         if !charuco && !told_size {
                             // Trying other sizes takes time: once is enough to point out the mistake.
                             told_size = true;
-                            if let Some(other) = lens::other_board(&image, board)? {
-                                reason = format!(
-                                    "shows a board with {}x{} inner corners, not {}x{}; give --board {}x{} if that \
-                                     is your board",
-                                    other.columns,
-                                    other.rows,
-                                    board.columns,
-                                    board.rows,
-                                    other.columns,
-                                    other.rows
-                                );
-                            }
+                            reason = other_board(&image, board)?.unwrap_or(reason);
                         }
                         Err(reason)
                     }
@@ -83,6 +74,17 @@ pub fn from_files(
     }
     bar.finish_and_clear();
     Ok((views, dropped))
+}
+
+/// What to say where another board is seen instead.
+fn other_board(image: &GrayImage, board: Board) -> anyhow::Result<Option<String>> {
+    let told = |other: Board| {
+        format!(
+            "shows a board with {0}x{1} inner corners, not {2}x{3}; give --board {0}x{1} if that is your board",
+            other.columns, other.rows, board.columns, board.rows
+        )
+    };
+    Ok(lens::other_board(image, board)?.map(told))
 }
 
 fn not_found(board: Board, charuco: bool) -> String {
@@ -111,7 +113,7 @@ pub fn from_video(
     );
     let mut views: Vec<BoardView> = Vec::new();
     let mut frame = Mat::default();
-    let mut number = 0;
+    let (mut number, mut misses) = (0, 0);
     let mut told = Vec::new();
     while views.len() < VIDEO_VIEWS && capture.read(&mut frame)? && !frame.empty() {
         number += 1;
@@ -120,7 +122,14 @@ pub fn from_video(
         }
         let image = grey(&frame)?;
         let name = format!("{} frame {number}", Path::new(source).display());
-        let Some(view) = find(&name, &image, board, charuco)? else { continue };
+        let Some(view) = find(&name, &image, board, charuco)? else {
+            misses += 1;
+            if views.is_empty() && misses == MISSES {
+                let other = if charuco { None } else { other_board(&image, board)? };
+                say(&format!("frame {number}: {}", other.unwrap_or_else(|| not_found(board, charuco))));
+            }
+            continue;
+        };
         if views.iter().any(|taken| !moved(taken, &view)) {
             continue;
         }

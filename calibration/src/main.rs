@@ -1,12 +1,17 @@
-//! `calibrate`: the command for whoever installs cameras.
+//! `calibrate`: the command for whoever installs cameras and shelves.
 //!
 //! Results go to the standard output or to `--out`; what a person should know beside them goes to the standard error,
 //! so that `--json` can be piped. Exit codes: 0 done, 1 the input does not give a calibration, 2 wrong usage.
 
+mod check_command;
 mod images;
+mod import_command;
 mod lens_command;
+mod plan_command;
+mod planogram_command;
 mod pose_command;
 mod print_command;
+mod report_command;
 mod rig_command;
 mod shelf_command;
 mod stereo_command;
@@ -20,7 +25,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 #[derive(Debug, Parser)]
 #[command(name = "calibrate", version, after_help = EXAMPLES, arg_required_else_help = true)]
-/// Calibrates cameras: where their pixels lie on the floor, and what their lens does
+/// Calibrates a store: cameras, shelves and what lies on them; and says how good it is
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -29,6 +34,10 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   calibrate pose --points points.csv --camera cam1 --size 1920x1080 --out cam1.toml
   calibrate lens --board 9x6 boards/*.jpg --out lens.toml
+  calibrate pose --markers sheets.csv --image cam1=cam1.jpg --lens cam1=lens.toml --out cameras.toml
+  calibrate report store.toml --out report.html
+  calibrate plan store.toml --cameras 4 --html plan.html
+  calibrate check store.toml --people people.jsonl
   calibrate completions bash > /etc/bash_completion.d/calibrate
 
 The guide is docs/guide/calibration.md.";
@@ -45,6 +54,16 @@ enum Command {
     Print(print_command::Arguments),
     /// Calibrate the plates of a shelf: wiring, tare, gain, cross-talk, temperature
     Shelf(shelf_command::Arguments),
+    /// Propose what lies where, from weights and the catalogue
+    Planogram(planogram_command::Arguments),
+    /// See whether cameras or plates have drifted, from what the store saw
+    Check(check_command::Arguments),
+    /// Propose where to hang cameras, before anything is bought
+    Plan(plan_command::Arguments),
+    /// Write a page with pictures: who sees what, how exactly, what is left over, what would help
+    Report(report_command::Arguments),
+    /// Take over a calibration that was made elsewhere
+    Import(import_command::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -59,6 +78,11 @@ fn main() -> ExitCode {
         Command::Stereo(arguments) => stereo_command::run(&arguments),
         Command::Print(arguments) => print_command::run(&arguments),
         Command::Shelf(arguments) => shelf_command::run(&arguments),
+        Command::Planogram(arguments) => planogram_command::run(&arguments),
+        Command::Check(arguments) => check_command::run(&arguments),
+        Command::Plan(arguments) => plan_command::run(&arguments),
+        Command::Report(arguments) => report_command::run(&arguments),
+        Command::Import(arguments) => import_command::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "calibrate", &mut script);

@@ -8,6 +8,8 @@
 //! What is no marker of the dictionary is not reported. A marker that is seen twice in one image is left out: two
 //! sheets with one number cannot be told apart.
 
+pub mod inner;
+
 use image::GrayImage;
 use opencv::aruco;
 use opencv::core::{Mat, MatTraitConst, Point2f, Ptr, Vector};

@@ -1,6 +1,6 @@
 //! Surveyed points: where a mark on the floor appears in the image, and where it is in the store.
 //!
-//! A CSV file with the header `x_px,y_px,x_m,y_m` in any order, and optionally `name`; lines that begin with `#` are
+//! A CSV file with the header `x_px,y_px,x_m,y_m` in any order, and optionally `z_m` (height above the floor) and `name`; lines that begin with `#` are
 //! comments. Points may be many thousands (a walked pattern, a tracker's ground truth) or four.
 
 use std::collections::HashMap;
@@ -26,6 +26,8 @@ pub struct SurveyedPoint {
     pub image_px: Point2<f64>,
     /// Where it is, metres.
     pub floor_m: Point2<f64>,
+    /// How high above the floor, metres.
+    pub height_m: f64,
 }
 
 impl fmt::Display for SurveyedPoint {
@@ -42,7 +44,7 @@ impl fmt::Display for SurveyedPoint {
 pub enum PointsError {
     /// The header is not the expected one.
     #[error(
-        "line {line}: {found:?} is no header of surveyed points; write x_px,y_px,x_m,y_m (and, if wanted, name)"
+        "line {line}: {found:?} is no header of surveyed points; write x_px,y_px,x_m,y_m (and, if wanted, z_m and name)"
     )]
     Header {
         /// Line of the file.
@@ -175,8 +177,8 @@ pub fn read(mut input: impl Read) -> Result<Vec<SurveyedPoint>, PointsError> {
     for (slot, field) in columns.iter_mut().zip(FIELDS) {
         *slot = column(field).ok_or_else(bad_header)?;
     }
-    let name_column = column("name");
-    if names.len() != 4 + usize::from(name_column.is_some()) {
+    let (height_column, name_column) = (column("z_m"), column("name"));
+    if names.len() != 4 + usize::from(height_column.is_some()) + usize::from(name_column.is_some()) {
         return Err(bad_header());
     }
     let mut points = Vec::new();
@@ -186,21 +188,26 @@ pub fn read(mut input: impl Read) -> Result<Vec<SurveyedPoint>, PointsError> {
             return Err(PointsError::Fields { line, found: row.len(), wanted: names.len() });
         }
         let mut values = [0.0; 4];
-        for ((value, column), field) in values.iter_mut().zip(columns).zip(FIELDS) {
+        let number = |column: usize, field: &'static str| {
             let text = row.get(column).unwrap_or_default();
             let number: f64 =
                 text.parse().map_err(|_| PointsError::NotANumber { line, field, found: text.to_owned() })?;
             if !number.is_finite() {
                 return Err(PointsError::NotFinite { line, field, found: number });
             }
-            *value = number;
+            Ok(number)
+        };
+        for ((value, column), field) in values.iter_mut().zip(columns).zip(FIELDS) {
+            *value = number(column, field)?;
         }
+        let height_m = height_column.map(|c| number(c, "z_m")).transpose()?.unwrap_or(0.0);
         let name = name_column.and_then(|c| row.get(c)).filter(|n| !n.is_empty()).map(str::to_owned);
         points.push(SurveyedPoint {
             line,
             name,
             image_px: Point2::new(values[0], values[1]),
             floor_m: Point2::new(values[2], values[3]),
+            height_m,
         });
     }
     Ok(points)
@@ -310,6 +317,7 @@ mod tests {
                 name: None,
                 image_px: Point2::new(r[0], r[1]),
                 floor_m: Point2::new(r[2], r[3]),
+                height_m: 0.0,
             })
             .collect()
     }
@@ -329,7 +337,8 @@ mod tests {
         let cases = [
             ("x,y,X,Y\n1,2,3,4\n", "line 1: \"x,y,X,Y\" is no header"),
             ("x_px,y_px,x_m\n1,2,3\n", "x_px,y_px,x_m,y_m"),
-            ("x_px,y_px,x_m,y_m,z_m\n1,2,3,4,5\n", "line 1"),
+            ("x_px,y_px,x_m,y_m,w_m\n1,2,3,4,5\n", "line 1"),
+            ("x_px,y_px,x_m,y_m,z_m\n1,2,3,4,inf\n", "line 2: z_m is inf"),
             ("", "line 1"),
             ("x_px,y_px,x_m,y_m\n1,2,3,4\n1,2,\"3,5\",4\n", "line 3: x_m is \"3,5\""),
             ("x_px,y_px,x_m,y_m\n1,,3,4\n", "line 2: y_px is \"\""),

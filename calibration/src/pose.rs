@@ -15,6 +15,7 @@ use opencv::calib3d;
 use opencv::core::{Mat, MatTraitConst, Point2f, Vector};
 
 use crate::points::{self, MIN_POINTS, PointsError, SurveyedPoint};
+use crate::residuals::Residual;
 
 /// With fewer agreeing points than this it cannot be told which of two contradicting points is wrong.
 const MIN_TO_OUTVOTE: usize = 6;
@@ -86,6 +87,24 @@ pub struct PoseFit {
     pub m_per_px: [f64; 2],
     /// What a person should know before trusting it.
     pub warnings: Vec<String>,
+}
+
+impl PoseFit {
+    /// What it leaves over of these points.
+    #[must_use]
+    pub fn residuals(&self, camera: &str, points: &[SurveyedPoint]) -> Vec<Residual> {
+        let view = View::Homography(self.homography);
+        let off = |p: &SurveyedPoint| {
+            view.pixel_of(nalgebra::Point3::new(p.floor_m.x, p.floor_m.y, 0.0)).map(|px| px - p.image_px)
+        };
+        let residual = |p: &SurveyedPoint| Residual {
+            camera: camera.to_owned(),
+            px: p.image_px,
+            off_px: off(p).unwrap_or(nalgebra::Vector2::repeat(f64::INFINITY)),
+            used: self.outliers.iter().all(|o| o.point.line != p.line),
+        };
+        points.iter().map(residual).collect()
+    }
 }
 
 /// Why there is no pose.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use linefree_calibration::points::SurveyedPoint;
 use linefree_calibration::pose::{self, PoseFit, PoseOptions};
-use linefree_calibration::{points, tables};
+use linefree_calibration::{points, resection, residuals, survey, tables};
 use linefree_domain::ids::CameraId;
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ const MAX_OUTSIDE_SHARE: f64 = 0.05;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// CSV of surveyed points: x_px,y_px,x_m,y_m and optionally name
+    /// CSV of surveyed points: x_px,y_px,x_m,y_m and optionally z_m (with --lens) and name
     #[arg(long, value_name = "FILE", required_unless_present_any = ["markers", "walk"])]
     points: Option<PathBuf>,
     /// CSV of surveyed marker sheets: id,x_m,y_m,z_m,yaw_deg,side_m (print them with calibrate print)
@@ -28,9 +28,12 @@ pub struct Arguments {
     /// With --markers: an image of a camera, as cam1=cam1.jpg; once for each camera, and all are adjusted together
     #[arg(long = "image", value_name = "CAMERA=FILE", value_parser = rig_command::parse_named, requires = "markers")]
     images: Vec<rig_command::Named>,
-    /// With --markers: a camera's lens, as cam1=lens.toml
-    #[arg(long = "lens", value_name = "CAMERA=FILE", value_parser = rig_command::parse_named, requires = "markers")]
+    /// A camera's lens, as cam1=lens.toml: with --markers, or with --points that may then lie at any height
+    #[arg(long = "lens", value_name = "CAMERA=FILE", value_parser = rig_command::parse_named, conflicts_with = "walk")]
     lenses: Vec<rig_command::Named>,
+    /// With --markers: the size of the stream that the agent looks at, where the images are larger stills of it
+    #[arg(long, value_name = "WxH", value_parser = parse_size, requires = "markers")]
+    stream: Option<[u32; 2]>,
     /// Refine the poses of --store from people who walked: people.jsonl of a recording, with boxes
     #[arg(long, value_name = "FILE", requires = "store", conflicts_with_all = ["points", "markers"])]
     walk: Option<PathBuf>,
@@ -69,6 +72,7 @@ const EXAMPLES: &str = "Example:
   ...
   $ calibrate pose --points points.csv --camera cam1 --size 1280x720 --out cam1.toml
 
+  $ calibrate pose --points corners.csv --camera cam1 --lens cam1=lens.toml --out cam1.toml
   $ calibrate pose --markers sheets.csv --image cam1=cam1.jpg --lens cam1=lens1.toml \\
       --image cam2=cam2.jpg --lens cam2=lens2.toml --out cameras.toml
   $ calibrate pose --walk people.jsonl --store store.toml --known cam1 --out cameras.toml
@@ -79,7 +83,14 @@ line. Judge the result by the errors of points held out; the table goes into sto
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (out, as_json) = (arguments.out.as_deref(), arguments.json);
     if let Some(markers) = &arguments.markers {
-        return rig_command::from_markers(markers, &arguments.images, &arguments.lenses, out, as_json);
+        return rig_command::from_markers(
+            markers,
+            &arguments.images,
+            &arguments.lenses,
+            arguments.stream,
+            out,
+            as_json,
+        );
     }
     if let (Some(walk), Some(store)) = (&arguments.walk, &arguments.store) {
         return rig_command::from_walk(store, walk, &arguments.known, out, as_json);
@@ -88,6 +99,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let path = file.display();
     let file = File::open(file).with_context(|| format!("{path}: cannot be opened"))?;
     let surveyed = points::read(file).with_context(|| path.to_string())?;
+    if !arguments.lenses.is_empty() {
+        return with_lens(arguments, &surveyed).with_context(|| path.to_string());
+    }
+    if let Some(high) = surveyed.iter().find(|p| p.height_m.abs() > 1e-9) {
+        anyhow::bail!(
+            "{path}: {high} lies {} m above the floor, of which a homography knows nothing; measure the lens with \
+             `calibrate lens` and give it with --lens {}=lens.toml, or mark points on the floor",
+            high.height_m,
+            arguments.camera.as_str()
+        );
+    }
     let options = PoseOptions { outlier_px: arguments.outlier_px, holdout: arguments.holdout };
     let mut fit = pose::fit(&surveyed, &options).with_context(|| path.to_string())?;
     if let Some(size_px) = arguments.size {
@@ -99,6 +121,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let mut summary = summary(&fit);
     if let Some(out) = &arguments.out {
+        let left = fit.residuals(arguments.camera.as_str(), &surveyed);
+        write_file(&residuals::beside(out), &residuals::to_csv(&left))?;
         let _ = write!(summary, "\nwrote {}", out.display());
         if arguments.size.is_none() {
             summary.push_str("; fill in size_px, or run again with --size");
@@ -107,6 +131,69 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     note(&summary);
     if arguments.json {
         let json = report(&fit, arguments);
+        print(&format!("{}\n", serde_json::to_string_pretty(&json)?))?;
+    } else if arguments.out.is_none() {
+        print(&table)?;
+    }
+    Ok(())
+}
+
+/// Points at any height, through a lens that is known.
+fn with_lens(arguments: &Arguments, surveyed: &[SurveyedPoint]) -> anyhow::Result<()> {
+    let id = arguments.camera.as_str();
+    let file = arguments.lenses.iter().find(|(of, _)| of == id).map(|(_, file)| file);
+    let file = file.with_context(|| format!("no lens of camera {id}; write --lens {id}=lens.toml"))?;
+    let lens = survey::read_lens(file, id)?;
+    anyhow::ensure!(
+        arguments.size.is_none_or(|size| size == lens.size_px),
+        "the lens of {id} was measured at {}x{} pixels; mark the points in an image of that size, or measure the lens \
+         at the other",
+        lens.size_px[0],
+        lens.size_px[1]
+    );
+    let warning = check_size(surveyed, lens.size_px)?;
+    let fit = resection::fit(id, &lens.lens, surveyed)?;
+    let table = tables::resection_table(id, &lens, &fit);
+    let at = fit.pose.position();
+    let mut summary = format!(
+        "{} points: rms {:.2} px; {id} is at ({:.3}, {:.3}, {:.3}) m, give or take {:.0} mm and {:.2} degrees",
+        surveyed.len() - fit.outliers.len(),
+        fit.rms_px,
+        at.x,
+        at.y,
+        at.z,
+        fit.sds[0] * 1000.0,
+        fit.sds[1]
+    );
+    if let (Some(median), Some(worst)) = (fit.held_out_median_m(), fit.held_out_m.last()) {
+        let _ = write!(summary, "\nheld out:      median {median:.3} m, worst {worst:.3} m");
+    }
+    for outlier in &fit.outliers {
+        let _ = write!(summary, "\nleft out: {outlier} disagrees with the others; measure it again");
+    }
+    if let Some(warning) = &warning {
+        let _ = write!(summary, "\nwarning: {warning}");
+    }
+    if let Some(out) = &arguments.out {
+        write_file(out, &table)?;
+        write_file(&residuals::beside(out), &residuals::to_csv(&fit.residuals))?;
+        let _ = write!(summary, "\nwrote {}", out.display());
+    }
+    note(&summary);
+    if arguments.json {
+        let outliers: Vec<_> = fit.outliers.iter().map(|p| json!({"line": p.line, "name": p.name})).collect();
+        let json = json!({
+            "camera": id,
+            "position_m": [at.x, at.y, at.z],
+            "rotation": fit.pose.rotation.as_slice(),
+            "translation": fit.pose.translation.as_slice(),
+            "rms_px": fit.rms_px,
+            "position_sd_m": fit.sds[0],
+            "rotation_sd_deg": fit.sds[1],
+            "held_out_median_m": fit.held_out_median_m(),
+            "points": surveyed.len(),
+            "outliers": outliers,
+        });
         print(&format!("{}\n", serde_json::to_string_pretty(&json)?))?;
     } else if arguments.out.is_none() {
         print(&table)?;

@@ -260,6 +260,8 @@ pub struct Walked {
     pub adjusted: Adjusted,
     /// Moments at which two or more cameras saw one person.
     pub shared: usize,
+    /// The feet that were put together; their marks are those of [`Self::adjusted`].
+    pub sights: Vec<Sight>,
 }
 
 /// Refines poses that are roughly right from the feet of people, with no marker at all. At least one camera must have
@@ -280,7 +282,7 @@ pub fn from_people(cameras: &[RigCamera], feet: &[Feet], sd_px: f64) -> Result<W
         for (camera, pose) in rig.iter_mut().zip(&adjusted.poses) {
             camera.pose = *pose;
         }
-        last = Some(Walked { adjusted, shared: marks.len() });
+        last = Some(Walked { adjusted, shared: marks.len(), sights });
     }
     last.ok_or(RigError::NothingShared)
 }

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use linefree_calibration::bundle::{Adjusted, Mark, RigCamera, Sight};
 use linefree_calibration::markers;
+use linefree_calibration::markers::inner::{self, Node};
+use linefree_calibration::residuals::{self, Residual};
 use linefree_calibration::rig;
 use linefree_calibration::survey::{self, LensFile, StoreCamera};
 use linefree_calibration::tables;
-use linefree_domain::geometry::Lens;
+use linefree_domain::geometry::{Lens, View};
 use nalgebra::{Point2, Vector3};
 use serde_json::{Value, json};
 
@@ -17,7 +19,7 @@ use crate::{note, print, write_file};
 
 /// A corner of a marker is found to this, pixels.
 const CORNER_SD_PX: f64 = 0.5;
-/// A sheet lies where the survey says to this, metres.
+/// The middle of a sheet lies where the survey says to this, metres.
 const SURVEY_SD_M: f64 = 0.002;
 /// The feet of a box are found to this, pixels.
 const FEET_SD_PX: f64 = 3.0;
@@ -25,6 +27,9 @@ const FEET_SD_PX: f64 = 3.0;
 const MOMENT_S: f64 = 0.1;
 /// A camera that is called known is known to this: metres and radians.
 const KNOWN: [f64; 2] = [0.005, 0.002];
+
+/// Of a long walk, as many residuals of a camera are kept, roughly.
+const WALK_RESIDUALS: usize = 500;
 
 /// `CAMERA=FILE`.
 pub type Named = (String, PathBuf);
@@ -46,6 +51,7 @@ pub fn from_markers(
     survey_file: &Path,
     images: &[Named],
     lenses: &[Named],
+    stream: Option<[u32; 2]>,
     out: Option<&Path>,
     as_json: bool,
 ) -> anyhow::Result<()> {
@@ -53,16 +59,15 @@ pub fn from_markers(
     anyhow::ensure!(!images.is_empty(), "no images; name one of each camera: --image cam1=cam1.jpg");
     let mut cameras: Vec<(String, LensFile)> = Vec::new();
     let mut marks: Vec<Mark> = Vec::new();
-    for marker in &surveyed {
-        marks.extend(marker.corners().map(|at| Mark { at, sd_m: Vector3::repeat(SURVEY_SD_M) }));
-    }
+    // Which sheet and corner of its pattern each mark is.
+    let mut which: Vec<(usize, Node)> = Vec::new();
     let (mut sights, mut told) = (Vec::new(), Vec::new());
     for (id, path) in images {
         let lens_path = lenses.iter().find(|(of, _)| of == id).map(|(_, file)| file);
         let lens_path = lens_path.with_context(|| {
             format!("camera {id} has no lens; add --lens {id}=lens.toml from `calibrate lens`")
         })?;
-        let lens = survey::read_lens(lens_path)?;
+        let lens = survey::read_lens(lens_path, id)?;
         let image = image::open(path).with_context(|| format!("{}: no image", path.display()))?.into_luma8();
         let size_px = [image.width(), image.height()];
         anyhow::ensure!(
@@ -95,24 +100,58 @@ pub fn from_markers(
                 ));
                 continue;
             };
-            for (corner, [x, y]) in marker.corners_px.iter().enumerate() {
-                let px = Point2::new(*x, *y);
-                sights.push(Sight { camera: index, mark: 4 * at + corner, px, sd_px: CORNER_SD_PX });
+            let outer = inner::OUTER.into_iter().zip(marker.corners_px);
+            let within = inner::find(&image, &marker).context("looking within a marker")?;
+            for (node, [x, y]) in outer.chain(within) {
+                let mark = which.iter().position(|w| *w == (at, node)).unwrap_or_else(|| {
+                    which.push((at, node));
+                    marks.push(Mark { at: surveyed[at].node(node), sd_m: Vector3::repeat(SURVEY_SD_M) });
+                    marks.len() - 1
+                });
+                sights.push(Sight { camera: index, mark, px: Point2::new(x, y), sd_px: CORNER_SD_PX });
             }
         }
+    }
+    // A sheet is surveyed as a whole: however many corners it has, together they are no surer than its place.
+    for (mark, (sheet, _)) in marks.iter_mut().zip(&which) {
+        let corners = which.iter().filter(|(other, _)| other == sheet).count();
+        mark.sd_m *= (corners as f64).sqrt();
     }
     let with_lens: Vec<(String, Lens)> = cameras.iter().map(|(id, l)| (id.clone(), l.lens)).collect();
     let adjusted = rig::from_marks(&with_lens, &marks, &sights).inspect_err(|_| note(&told.join("\n")))?;
     for outlier in &adjusted.outliers {
         let sight = &sights[*outlier];
-        let (camera, marker) = (&cameras[sight.camera].0, surveyed[sight.mark / 4].id);
+        let (camera, marker) = (&cameras[sight.camera].0, surveyed[which[sight.mark].0].id);
         let line = format!("{camera}: marker {marker} disagrees with the others; measure its place again");
         if !told.contains(&line) {
             told.push(line);
         }
     }
-    let rows: Vec<Row<'_>> = cameras.iter().map(|(id, lens)| Row { id, lens }).collect();
+    // Poses are those of the camera; only lens and pixels belong to an image's size.
+    let (mut written, mut adjusted_rms) = (Vec::new(), adjusted.rms_px.clone());
+    for ((id, lens), rms_px) in cameras.iter().zip(&mut adjusted_rms) {
+        let resized = stream.map(|size_px| lens.resized(size_px)).transpose();
+        let resized = resized.map_err(|e| anyhow::anyhow!("{id}: {e}"))?.unwrap_or(*lens);
+        *rms_px *= f64::from(resized.size_px[0]) / f64::from(lens.size_px[0]);
+        written.push((id, resized));
+    }
+    let rows: Vec<Row<'_>> = written.iter().map(|(id, lens)| Row { id, lens }).collect();
+    if let Some(out) = out {
+        let left = residuals_of(&with_lens, &adjusted, &sights);
+        write_file(&residuals::beside(out), &residuals::to_csv(&left))?;
+    }
+    let adjusted = Adjusted { rms_px: adjusted_rms, ..adjusted };
     finish(&rows, &adjusted, sights.len(), &told, out, as_json)
+}
+
+fn residuals_of(cameras: &[(String, Lens)], adjusted: &Adjusted, sights: &[Sight]) -> Vec<Residual> {
+    let one = |(index, s): (usize, &Sight)| {
+        let (camera, lens) = &cameras[s.camera];
+        let view = View::Lens { lens: *lens, pose: adjusted.poses[s.camera] };
+        let off_px = view.pixel_of(adjusted.marks[s.mark])? - s.px;
+        Some(Residual { camera: camera.clone(), px: s.px, off_px, used: !adjusted.outliers.contains(&index) })
+    };
+    sights.iter().enumerate().filter_map(one).collect()
 }
 
 pub fn from_walk(
@@ -144,6 +183,13 @@ pub fn from_walk(
         .collect();
     let walked = rig::from_people(&rig, &feet, FEET_SD_PX)?;
     let told = [format!("{} moments were seen by two cameras or more", walked.shared)];
+    if let Some(out) = out {
+        let with_lens: Vec<(String, Lens)> = cameras.iter().map(|c| (c.id.clone(), c.lens.lens)).collect();
+        let all = residuals_of(&with_lens, &walked.adjusted, &walked.sights);
+        let every = (all.len() / (WALK_RESIDUALS * with_lens.len()).max(1)).max(1);
+        let left: Vec<Residual> = all.into_iter().step_by(every).collect();
+        write_file(&residuals::beside(out), &residuals::to_csv(&left))?;
+    }
     let rows: Vec<Row<'_>> = cameras.iter().map(|c| Row { id: &c.id, lens: &c.lens }).collect();
     finish(&rows, &walked.adjusted, feet.len(), &told, out, as_json)
 }

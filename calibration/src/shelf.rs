@@ -71,6 +71,24 @@ impl ShelfFit {
     }
 }
 
+impl ShelfFit {
+    /// For each plate, how many counts of its own channel one gram is.
+    #[must_use]
+    pub fn counts_per_g(&self) -> Vec<f64> {
+        (0..self.leaks.nrows()).map(|i| self.leaks[(i, i)]).collect()
+    }
+
+    /// By plate (row), the share that the grams of each channel (column), as its own gain gives them, have in its
+    /// weight: what takes cross-talk away.
+    #[must_use]
+    pub fn shares(&self) -> DMatrix<f64> {
+        let gains = self.counts_per_g();
+        DMatrix::from_fn(gains.len(), gains.len(), |row, column| {
+            self.grams_a_count[(row, column)] * gains[column]
+        })
+    }
+}
+
 /// Why there is no calibration.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ShelfError {

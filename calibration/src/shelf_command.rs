@@ -120,12 +120,13 @@ fn read(path: &std::path::Path) -> anyhow::Result<(Vec<String>, Vec<Reading>)> {
 
 fn toml_of(plates: &[String], fit: &ShelfFit) -> String {
     let mut out = String::from(
-        "# Plates: grams = grams_a_count (counts - tare_counts - drift), by `calibrate shelf`.\n",
+        "# By `calibrate shelf`; goes into store.toml. Weights = shares * (counts - tare_counts - drift) / counts_per_g.\n",
     );
-    let _ = writeln!(out, "[shelf_calibration]\nplates = {plates:?}");
+    let _ = writeln!(out, "[[shelf_calibration]]\nplates = {plates:?}");
+    let _ = writeln!(out, "counts_per_g = {:?}", fit.counts_per_g());
+    let rows: Vec<Vec<f64>> = fit.shares().row_iter().map(|r| r.iter().copied().collect()).collect();
+    let _ = writeln!(out, "shares = {rows:?}");
     let _ = writeln!(out, "tare_counts = {:?}", fit.tare_counts);
-    let rows: Vec<Vec<f64>> = fit.grams_a_count.row_iter().map(|r| r.iter().copied().collect()).collect();
-    let _ = writeln!(out, "grams_a_count = {rows:?}");
     if let (Some(drift), Some(at_c)) = (&fit.counts_a_degree, fit.at_c) {
         let _ = writeln!(out, "counts_a_degree = {drift:?}\nat_c = {at_c:?}");
     }

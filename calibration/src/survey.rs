@@ -6,6 +6,8 @@ use linefree_domain::geometry::{Lens, Pose};
 use nalgebra::{Point2, Point3, Vector3};
 use serde::Deserialize;
 
+use crate::markers::CELLS;
+use crate::markers::inner::{Node, OUTER};
 use crate::rig::Feet;
 
 /// A sheet that lies on the floor (or on a shelf) at a surveyed place.
@@ -31,10 +33,17 @@ impl SurveyedMarker {
     /// Its corners in the store, clockwise from the upper left of the print as it lies there.
     #[must_use]
     pub fn corners(&self) -> [Point3<f64>; 4] {
+        OUTER.map(|node| self.node(node))
+    }
+
+    /// A corner of its pattern in the store.
+    #[must_use]
+    pub fn node(&self, [column, row]: Node) -> Point3<f64> {
+        let cell_m = self.side_m / CELLS as f64;
         let half = self.side_m / 2.0;
+        let (x, y) = (column as f64 * cell_m - half, half - row as f64 * cell_m);
         let (sin, cos) = self.yaw_deg.to_radians().sin_cos();
-        [[-half, half], [half, half], [half, -half], [-half, -half]]
-            .map(|[x, y]| Point3::new(self.x_m + x * cos - y * sin, self.y_m + x * sin + y * cos, self.z_m))
+        Point3::new(self.x_m + x * cos - y * sin, self.y_m + x * sin + y * cos, self.z_m)
     }
 }
 
@@ -114,6 +123,35 @@ pub struct LensFile {
     pub rms_px: Option<f64>,
 }
 
+impl LensFile {
+    /// The same lens for images that the camera makes smaller or larger by itself, as a stream beside a still.
+    ///
+    /// # Errors
+    /// What to do when the images are not of one shape: then a part was cut off, and nobody knows which.
+    pub fn resized(&self, size_px: [u32; 2]) -> Result<Self, String> {
+        let [across, down] = [0, 1].map(|i| f64::from(size_px[i]) / f64::from(self.size_px[i]));
+        // A pixel of rounding in the lesser image is no other shape.
+        if (across / down - 1.0).abs() > 1.5 / f64::from(size_px[0].min(size_px[1]).max(1)) {
+            return Err(format!(
+                "images of {}x{} pixels are not those of {}x{} made smaller: a part is cut off; set the camera's \
+                 stream to the same shape, or measure the lens at that size",
+                size_px[0], size_px[1], self.size_px[0], self.size_px[1]
+            ));
+        }
+        let l = &self.lens;
+        // Pixel centres are whole numbers: the image's edge is half a pixel before the first.
+        let centre = |c: f64, s: f64| (c + 0.5) * s - 0.5;
+        let lens = Lens {
+            fx_px: l.fx_px * across,
+            fy_px: l.fy_px * down,
+            cx_px: centre(l.cx_px, across),
+            cy_px: centre(l.cy_px, down),
+            distortion: l.distortion,
+        };
+        Ok(Self { lens, size_px, rms_px: self.rms_px.map(|rms| rms * across) })
+    }
+}
+
 #[derive(Deserialize)]
 struct LensTable {
     fx: f64,
@@ -143,16 +181,28 @@ struct LensToml {
     quality: QualityTable,
 }
 
-/// Reads what `calibrate lens` wrote.
+/// Reads what `calibrate lens` wrote, or the lens of this camera out of `[[camera]]` tables.
 ///
 /// # Errors
 /// [`SurveyError`].
-pub fn read_lens(path: &Path) -> Result<LensFile, SurveyError> {
+pub fn read_lens(path: &Path, camera: &str) -> Result<LensFile, SurveyError> {
     let wrong = |e: toml::de::Error| SurveyError::Toml {
         file: path.display().to_string(),
         reason: format!("{}; give a file that `calibrate lens --out` wrote", e.message()),
     };
-    let file: LensToml = toml::from_str(&read(path)?).map_err(wrong)?;
+    let text = read(path)?;
+    if let Ok(StoreToml { camera: cameras }) = toml::from_str::<StoreToml>(&text)
+        && !cameras.is_empty()
+    {
+        let found = cameras.into_iter().find(|c| c.id == camera);
+        let lens = found.and_then(|c| Some((c.lens?, c.size_px, c.quality.lens_rms_px)));
+        let (lens, size_px, rms_px) = lens.ok_or_else(|| SurveyError::Toml {
+            file: path.display().to_string(),
+            reason: format!("holds no lens of camera {camera}; name the camera as it stands there"),
+        })?;
+        return Ok(LensFile { lens: lens.lens(), size_px, rms_px });
+    }
+    let file: LensToml = toml::from_str(&text).map_err(wrong)?;
     Ok(LensFile { lens: file.lens.lens(), size_px: file.size_px, rms_px: file.quality.lens_rms_px })
 }
 

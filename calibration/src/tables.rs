@@ -5,11 +5,13 @@
 
 use std::fmt::Write;
 
-use linefree_domain::geometry::{Lens, Pose};
+use linefree_domain::geometry::{Lens, Pose, View};
 use linefree_domain::ids::CameraId;
 
+use crate::coverage::Viewer;
 use crate::lens::LensFit;
 use crate::pose::{FloorErrors, PoseFit};
+use crate::resection::Resection;
 use crate::survey::LensFile;
 
 /// The `[[camera]]` table of a fitted pose. Without a size, its line is a comment to fill in.
@@ -58,13 +60,7 @@ pub fn pose_table(fit: &PoseFit, camera: &CameraId, size_px: Option<[u32; 2]>, s
 /// rotation (degrees) are known.
 #[must_use]
 pub fn rig_table(id: &str, lens: &LensFile, pose: &Pose, rms_px: f64, [sd_m, sd_deg]: [f64; 2]) -> String {
-    let mut out = String::new();
-    let _ = writeln!(out, "[[camera]]\nid = {}", quoted(id));
-    let _ = writeln!(out, "size_px = [{}, {}]", lens.size_px[0], lens.size_px[1]);
-    let _ = writeln!(out, "lens = {}", lens_value(&lens.lens));
-    let list = |v: &nalgebra::Vector3<f64>| v.iter().map(|v| number(*v)).collect::<Vec<_>>().join(", ");
-    let (rotation, translation) = (list(&pose.rotation), list(&pose.translation));
-    let _ = writeln!(out, "pose = {{ rotation = [{rotation}], translation = [{translation}] }}");
+    let mut out = camera_keys(id, lens, pose);
     let of_lens = lens.rms_px.map(|rms| format!("lens_rms_px = {}, ", number(rms))).unwrap_or_default();
     let _ = writeln!(
         out,
@@ -74,6 +70,58 @@ pub fn rig_table(id: &str, lens: &LensFile, pose: &Pose, rms_px: f64, [sd_m, sd_
         number(sd_deg)
     );
     out
+}
+
+/// The `[[camera]]` table of a lens and a pose from surveyed points.
+#[must_use]
+pub fn resection_table(id: &str, lens: &LensFile, fit: &Resection) -> String {
+    let mut out = String::new();
+    for outlier in &fit.outliers {
+        let _ = writeln!(out, "# Left out: {}.", one_line(&outlier.to_string()));
+    }
+    out.push_str(&camera_keys(id, lens, &fit.pose));
+    let of_lens = lens.rms_px.map(|rms| format!("lens_rms_px = {}, ", number(rms))).unwrap_or_default();
+    let held_out =
+        fit.held_out_median_m().map(|m| format!("floor_error_m = {}, ", number(m))).unwrap_or_default();
+    let _ = writeln!(
+        out,
+        "quality = {{ {of_lens}{held_out}pose_rms_px = {}, position_sd_m = {}, rotation_sd_deg = {}, points = {} }}\n",
+        number(fit.rms_px),
+        number(fit.sds[0]),
+        number(fit.sds[1]),
+        fit.residuals.len() - fit.outliers.len()
+    );
+    out
+}
+
+/// The `[[camera]]` table of a planned camera. Its quality is that of a plan: the agent refuses it until the camera that
+/// hangs there has been calibrated.
+#[must_use]
+pub fn planned_table(viewer: &Viewer, words: &str) -> String {
+    let View::Lens { lens, pose } = &viewer.view else { return String::new() };
+    let lens = LensFile { lens: *lens, size_px: viewer.size_px, rms_px: None };
+    let mut out = format!("# {}: planned, not measured: {}.\n", one_line(&viewer.id), one_line(words));
+    out.push_str(&camera_keys(&viewer.id, &lens, pose));
+    out.push_str("quality = { position_sd_m = 0.5, rotation_sd_deg = 5.0 }\n\n");
+    out
+}
+
+/// A `[[camera]]` table without its quality.
+fn camera_keys(id: &str, lens: &LensFile, pose: &Pose) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "[[camera]]\nid = {}", quoted(id));
+    let _ = writeln!(out, "size_px = [{}, {}]", lens.size_px[0], lens.size_px[1]);
+    let _ = writeln!(out, "lens = {}", lens_value(&lens.lens));
+    let list = |v: &nalgebra::Vector3<f64>| v.iter().map(|v| number(*v)).collect::<Vec<_>>().join(", ");
+    let (rotation, translation) = (list(&pose.rotation), list(&pose.translation));
+    let _ = writeln!(out, "pose = {{ rotation = [{rotation}], translation = [{translation}] }}");
+    out
+}
+
+/// The `[[camera]]` table of a pose that was taken over from elsewhere, without quality: nobody has measured it here.
+#[must_use]
+pub fn imported_table(id: &str, lens: &LensFile, pose: &Pose) -> String {
+    camera_keys(id, lens, pose) + "\n"
 }
 
 fn lens_value(l: &Lens) -> String {

@@ -201,3 +201,19 @@ fn help_teaches_by_example_and_completions_are_made() {
     }
     assert_eq!(calibrate(folder.path(), &[]).status.code(), Some(2));
 }
+
+#[test]
+fn lens_names_the_board_that_it_sees_instead() {
+    let data = "/usr/share/doc/opencv-doc/examples/data";
+    if !Path::new(data).join("left01.jpg").exists() {
+        println!("skipped: {data} holds no left01.jpg (Debian package opencv-doc)");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let image = format!("{data}/left01.jpg");
+    let done = calibrate(folder.path(), &["lens", "--board", "10x7", &image, "--out", "lens.toml"]);
+    let message = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(1), "{message}");
+    assert!(message.contains("9x6 inner corners, not 10x7; give --board 9x6"), "{message}");
+    assert!(!folder.path().join("lens.toml").exists());
+}

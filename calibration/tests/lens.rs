@@ -262,3 +262,69 @@ print(rms, k[0, 0], k[1, 1], k[0, 2], k[1, 2])
     assert!((found.lens.fx_px - numbers[1]).abs() < 0.01 * numbers[1], "{numbers:?}");
     assert!((found.lens.cx_px - numbers[3]).hypot(found.lens.cy_px - numbers[4]) < 5.0, "{numbers:?}");
 }
+
+/// The public images as a camera would show them, one after the other.
+#[test]
+fn a_video_is_watched_with_words_on_which_views_are_missing() {
+    use opencv::prelude::{MatTraitConst, VideoWriterTrait, VideoWriterTraitConst};
+    let data = "/usr/share/doc/opencv-doc/examples/data";
+    if !Path::new(data).join("left01.jpg").exists() {
+        eprintln!("skipped: {data} holds no left01.jpg (Debian package opencv-doc)");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let video = folder.path().join("boards.avi");
+    let size = opencv::core::Size::new(640, 480);
+    let fourcc = opencv::videoio::VideoWriter::fourcc('M', 'J', 'P', 'G').unwrap();
+    let mut writer =
+        opencv::videoio::VideoWriter::new(video.to_str().unwrap(), fourcc, 10.0, size, true).unwrap();
+    assert!(writer.is_opened().unwrap());
+    for i in (1..=14).filter(|i| *i != 10) {
+        let name = format!("{data}/left{i:02}.jpg");
+        // Grey: red and blue are alike, whichever comes first.
+        let image = image::open(&name).unwrap().into_rgb8();
+        let flat = opencv::core::Mat::from_slice(image.as_raw()).unwrap();
+        let frame = flat.reshape(3, 480).unwrap();
+        for _ in 0..6 {
+            writer.write(&frame).unwrap();
+        }
+    }
+    writer.release().unwrap();
+    let calibrate = |board: &str, video: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_calibrate"))
+            .args(["lens", "--board", board, "--video", video, "--json"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap()
+    };
+    let done = calibrate("9x6", "boards.avi");
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{told}");
+    let json: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    // Each view once, however long it was held; and no more than are needed.
+    assert!((10..=13).contains(&json["views"].as_u64().unwrap()), "{told}");
+    assert!((json["fx_px"].as_f64().unwrap() - 535.9).abs() < 0.01 * 535.9, "{json}");
+    assert!(told.contains("view 1 taken") && told.contains("next: take 9 more views"), "{told}");
+    assert!(told.contains("hold the board at the") && told.contains("tilt the board"), "{told}");
+    for (board, video, part) in [
+        ("9x6", "gone.avi", "gone.avi: cannot be opened"),
+        ("10x7", "boards.avi", "shows a board with 9x6 inner corners, not 10x7"),
+    ] {
+        let done = calibrate(board, video);
+        assert!(!done.status.success() && String::from_utf8_lossy(&done.stderr).contains(part), "{part}");
+    }
+}
+
+#[test]
+fn a_lens_holds_for_a_smaller_stream_of_the_same_shape_only() {
+    use linefree_calibration::survey::LensFile;
+    let file = LensFile { lens: TRUTH, size_px: [640, 480], rms_px: Some(0.4) };
+    let small = file.resized([320, 240]).unwrap();
+    let pose = Pose { rotation: Vector3::zeros(), translation: Vector3::new(0.1, -0.2, 3.0) };
+    let at = Point3::new(0.3, 0.4, 0.0);
+    let px = |lens| View::Lens { lens, pose }.pixel_of(at).unwrap();
+    let (large, little) = (px(file.lens), px(small.lens));
+    assert!(((large.x + 0.5) / 2.0 - 0.5 - little.x).abs() < 1e-9 && small.rms_px == Some(0.2));
+    assert!(((large.y + 0.5) / 2.0 - 0.5 - little.y).abs() < 1e-9);
+    assert!(file.resized([640, 360]).unwrap_err().contains("a part is cut off"));
+}

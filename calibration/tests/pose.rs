@@ -20,7 +20,7 @@ fn camera(offset_m: f64) -> View {
 }
 
 fn point(line: u64, image_px: Point2<f64>, floor_m: Point2<f64>) -> SurveyedPoint {
-    SurveyedPoint { line, name: None, image_px, floor_m }
+    SurveyedPoint { line, name: None, image_px, floor_m, height_m: 0.0 }
 }
 
 /// A grid of marks as that camera sees them.

@@ -104,3 +104,54 @@ fn a_walk_that_tells_too_little_is_refused() {
     assert!(fit(&names(), &cold).unwrap().warnings.iter().any(|w| w.contains("temperature")));
     assert!(fit(&names(), &[]).is_err());
 }
+
+/// From the walk's file to a store.toml that the agent takes, and to weights without cross-talk.
+#[test]
+fn the_table_that_is_written_is_one_that_the_agent_uses() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut csv = format!("plate,load_g,temperature_c,{}\n", names().join(","));
+    for r in walk(1) {
+        let plate = r.plate.map_or("-".to_owned(), |p| names()[p].clone());
+        let counts: Vec<String> = r.counts.iter().map(|c| format!("{c:.0}")).collect();
+        csv += &format!("{plate},{},{},{}\n", r.load_g, r.temperature_c.unwrap(), counts.join(","));
+    }
+    std::fs::write(folder.path().join("walk.csv"), csv).unwrap();
+    let done = std::process::Command::new(env!("CARGO_BIN_EXE_calibrate"))
+        .args(["shelf", "--walk", "walk.csv", "--out", "shelf.toml"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let table = std::fs::read_to_string(folder.path().join("shelf.toml")).unwrap();
+    let plate = |i: usize| format!("{{ id = \"{}\", offset = [{}.0, 0.0], size = [0.9, 0.4] }}", i + 1, i);
+    let plates: Vec<String> = (0..PLATES).map(plate).collect();
+    let store = format!(
+        "format = 1\n[store]\nid = \"s\"\nname = \"s\"\ntimezone = \"UTC\"\ncurrency = \"EUR\"\n\
+         floor = [[0, 0], [9, 0], [9, 4]]\n[[gondola]]\nid = \"1\"\norigin = [0, 3, 0]\nyaw_deg = 0\n\
+         [[gondola.shelf]]\nid = \"2\"\nheight_m = 1\nplates = [{}]\n{table}\
+         [[source]]\nplates = {:?}\nurl = \"bus:scale-1\"\n",
+        plates.join(", "),
+        names()
+    );
+    let read = linefree_recording::StoreFile::parse(std::path::Path::new("store.toml"), &store).unwrap();
+    let linefree_recording::SourceDevice::Plates(scale) = &read.live.sources[0].device else { panic!() };
+    let mut filter = linefree_domain::shelf::CrosstalkFilter::new(
+        read.live.shelves.iter().map(|s| s.mixing.clone()).collect(),
+    );
+    // Grams as the scale's driver makes them: counts by the channel's own gain, nothing zeroed.
+    let mut weigh = |load_g: f64| -> Vec<f64> {
+        let counts = (0..PLATES).map(|c| 8000.0 + 100.0 * c as f64 + leak(c, 3) * load_g);
+        let weights_g =
+            scale.plates.iter().zip(counts.zip(&scale.counts_per_g)).map(|(p, (c, g))| (*p, c / g));
+        let time = linefree_domain::time::StoreTime::from_micros(0);
+        let sample = linefree_domain::shelf::WeightSample { time, weights_g: weights_g.collect() };
+        filter.apply(sample).weights_g.iter().map(|(_, g)| *g).collect()
+    };
+    let (empty, loaded) = (weigh(0.0), weigh(800.0));
+    for plate in 0..PLATES {
+        let change = loaded[plate] - empty[plate];
+        let wanted = if plate == 3 { 800.0 } else { 0.0 };
+        // Uncorrected, neighbours would show 16 and 24 g.
+        assert!((change - wanted).abs() < 1.6, "plate {plate}: {change}");
+    }
+}

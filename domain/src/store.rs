@@ -132,6 +132,8 @@ pub struct Store {
     views: VecDeque<ProductView>,
     decisions: Vec<Decision>,
     counters: StoreCounters,
+    /// Who enters with a credential that begins like this is staff; nobody where it is empty.
+    staff_prefix: String,
 }
 
 /// Steps in which time passes when nothing is seen, seconds.
@@ -162,7 +164,20 @@ impl Store {
             views: VecDeque::new(),
             decisions: Vec::new(),
             counters: StoreCounters::default(),
+            staff_prefix: String::new(),
         }
+    }
+
+    /// Whoever enters with a credential that begins like this is staff: they fill shelves and never pay.
+    #[must_use]
+    pub fn with_staff(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.staff_prefix);
+        self
+    }
+
+    fn is_staff(&self, visit: &Visit) -> bool {
+        let named = visit.credential.as_ref().is_some_and(|c| c.to_string().starts_with(&self.staff_prefix));
+        named && !self.staff_prefix.is_empty()
     }
 
     /// The floor as it is believed to be now.
@@ -308,7 +323,10 @@ impl Store {
     fn explain(&mut self, tag: u64, event: &ShelfEvent) {
         let reach = Reach::new(&self.layout, &self.floor, self.config.reach);
         let views: Vec<&ProductView> = self.views.iter().filter(|v| v.shows(event, &self.layout)).collect();
-        let candidates = self.attribution.handle_event(event, &reach, &views);
+        let staff =
+            self.visits.open().iter().filter(|v| self.is_staff(v)).flat_map(|v| v.shoppers.iter().copied());
+        let staff: Vec<ShopperId> = staff.collect();
+        let candidates = self.attribution.handle_event(event, &reach, &views, &staff);
         let named = candidates
             .into_iter()
             .map(|c| {
@@ -332,6 +350,9 @@ impl Store {
     }
 
     fn lines_of(&self, visit: &Visit) -> Vec<Line> {
+        if self.is_staff(visit) {
+            return Vec::new();
+        }
         let shoppers: Vec<ShopperId> = visit.shoppers.iter().copied().collect();
         lines(&self.attribution.holdings(&shoppers), self.config.cart)
     }

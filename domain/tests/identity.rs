@@ -137,6 +137,81 @@ fn what_looks_do_not_tell_is_doubted() {
     assert!(doubts(&clear).iter().all(|p| *p < 0.02), "{:?}", doubts(&clear));
 }
 
+/// Two people of these heights come in by both doors, walk up to each other, and part again after a second in one
+/// place, having walked on or turned back. One camera tells their heights and its own tracks, but no tracklets: its tracks
+/// change over where `tracks_change` says so. Gives who is shown west and east before and after, and what was told.
+fn without_tracklets(
+    heights_m: [f64; 2],
+    walk_on: bool,
+    tracks_change: bool,
+) -> ([Vec<ShopperId>; 2], Vec<FloorEvent>) {
+    let mut floor = FloorTracker::new(&hall(), FloorConfig::default());
+    let (mut shown, mut events) = ([Vec::new(), Vec::new()], Vec::new());
+    floor.expect(vec![(GateIndex(0), at(0.0)), (GateIndex(1), at(0.0))]);
+    for frame in 0..130 {
+        let t_s = f64::from(frame) / 10.0;
+        let off_m = 0.05 + 0.95 * (6.0 - t_s).max(t_s - 7.0).max(0.0);
+        let parted = t_s > 6.5;
+        let people = [0, 1].map(|who: u32| {
+            let west = (who == 0) != (parted && walk_on);
+            let tracked = if parted && tracks_change { 1 - who } else { who };
+            Person {
+                foot: Point2::new(if west { 6.0 - off_m } else { 6.0 + off_m }, 2.0),
+                cov_m2: Matrix2::identity() * 0.01,
+                score: 0.9,
+                height_m: Some(heights_m[who as usize]),
+                hands: Vec::new(),
+                hand_sd_m: 0.08,
+                track: Some(TrackId(tracked)),
+                tracklet: None,
+            }
+        });
+        floor.handle_people(&PeopleObservation {
+            camera: CameraIndex(0),
+            time: at(t_s),
+            people: people.to_vec(),
+        });
+        events.extend(std::iter::from_fn(|| floor.poll_event()));
+        for (part, when) in [4.0, 11.0].into_iter().enumerate() {
+            if (t_s - when).abs() < 0.01 {
+                let mut here: Vec<_> = floor.shoppers().collect();
+                here.sort_by(|a, b| a.at.x.total_cmp(&b.at.x));
+                shown[part] = here.iter().map(|s| s.id).collect();
+            }
+        }
+    }
+    (shown, events)
+}
+
+#[test]
+fn heights_and_tracks_settle_a_meeting_without_tracklets() {
+    for walk_on in [false, true] {
+        let (shown, events) = without_tracklets([1.62, 1.86], walk_on, false);
+        let [before, mut after] = shown;
+        assert_eq!(before.len(), 2, "{before:?}");
+        if walk_on {
+            after.reverse();
+        }
+        assert_eq!(before, after, "walked on: {walk_on}");
+        let doubted = events.iter().any(|e| matches!(e, FloorEvent::Doubted { .. }));
+        assert!(!doubted, "nothing is in doubt: {events:?}");
+    }
+}
+
+#[test]
+fn a_meeting_whose_evidence_disagrees_is_doubted() {
+    // Of one height, and the camera's tracks have changed over: nobody can know.
+    let (_, events) = without_tracklets([1.75, 1.75], false, true);
+    let told: Vec<f64> = events
+        .iter()
+        .filter_map(|e| match e {
+            FloorEvent::Doubted { probability, .. } => Some(*probability),
+            _ => None,
+        })
+        .collect();
+    assert!(told.len() == 1 && told[0] > 0.05 && told[0] <= 0.5, "{told:?}");
+}
+
 fn clothes(bin: usize) -> Appearance {
     let mut histogram = [0.2; BINS];
     histogram[bin] = 20.0;

@@ -117,7 +117,7 @@ fn change(tag: u64, plate: usize, delta_g: f64, start_s: f64, end_s: f64) -> Inp
 }
 
 fn receipts(inputs: Vec<Input>) -> Vec<Receipt> {
-    let mut store = Store::new(layout(), StoreConfig::default());
+    let mut store = Store::new(layout(), StoreConfig::default()).with_staff("staff-");
     inputs.into_iter().for_each(|input| store.handle(input));
     let mut decisions = store.advance(at(120.0));
     decisions.extend(store.finish());
@@ -208,6 +208,25 @@ fn two_in_front_of_one_plate_are_not_guessed() {
     inputs.push(change(1, 1, -330.0, 11.0, 13.0));
     let lines: Vec<_> = table(&receipts(inputs)).into_iter().flat_map(|(_, lines)| lines).collect();
     assert!(!lines.is_empty() && lines.iter().all(|(_, _, review)| *review), "{lines:?}");
+}
+
+#[test]
+fn staff_fill_shelves_and_never_pay() {
+    let mut inputs = people(&[ANNA, BEN], 40.0);
+    inputs.extend([
+        pass(0.0, true, Some("staff-anna")),
+        pass(2.0, true, Some("ben")),
+        pass(24.0, false, None),
+        pass(36.0, false, None),
+        // Three items that nobody saw her take, and one that she takes away.
+        change(1, 1, 992.0, 8.0, 10.5),
+        change(2, 1, -331.0, 12.0, 14.0),
+        change(3, 4, -330.5, 13.0, 15.0),
+    ]);
+    assert_eq!(
+        table(&receipts(inputs)),
+        [(Some("ben".into()), vec![(4, 1, false)]), (Some("staff-anna".into()), vec![])]
+    );
 }
 
 #[test]

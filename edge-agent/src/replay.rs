@@ -12,7 +12,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use linefree_domain::attribution::ProductView;
 use linefree_domain::cart::{CartPolicy, Receipt};
-use linefree_domain::floor::{PeopleObservation, person_from_box};
+use linefree_domain::floor::{ClockComparison, PeopleObservation, person_from_box};
 use linefree_domain::ids::CameraIndex;
 use linefree_domain::layout::StoreLayout;
 use linefree_domain::shelf::{ShelfConfig, ShelfDetector};
@@ -60,8 +60,12 @@ pub fn replay(dir: &Path, progress: bool, trace: Option<&Path>) -> anyhow::Resul
         cart: CartPolicy { review_below: recording.store.live.policy.review_below },
         ..StoreConfig::default()
     };
+    let (ahead_s, scales_ahead_s) = clocks_of(&recording, &layout)?;
     let mut merge = Merge {
-        store: Store::new(std::sync::Arc::clone(&layout), config),
+        ahead_s,
+        scales_ahead_s,
+        store: Store::new(std::sync::Arc::clone(&layout), config)
+            .with_staff(&recording.store.live.policy.staff),
         shelves: ShelfDetector::new(&layout, ShelfConfig::default()),
         layout: &layout,
         receipts: Vec::new(),
@@ -116,7 +120,33 @@ fn missing(recording: &Recording) -> anyhow::Result<Vec<String>> {
     Ok(missing)
 }
 
+/// How far each camera's clock is ahead of the others' and the scales' ahead of theirs, seconds, from a first reading of
+/// people.jsonl and weights.csv.
+fn clocks_of(recording: &Recording, layout: &StoreLayout) -> anyhow::Result<(Vec<f64>, f64)> {
+    let mut clocks = ClockComparison::default();
+    let mut boxes = BoxTracker::default();
+    for line in recording.people()?.into_iter().flatten() {
+        clocks.note(&boxes.observation(line?, layout));
+    }
+    let ahead_s = clocks.ahead_s();
+    if ahead_s.is_empty() {
+        return Ok((ahead_s, 0.0));
+    }
+    let mut shelves = ShelfDetector::new(layout, ShelfConfig::default());
+    let mut events = Vec::new();
+    for sample in recording.weights()?.into_iter().flatten() {
+        events.extend(shelves.handle_sample(&sample?));
+    }
+    events.extend(shelves.finish());
+    let scales_ahead_s = clocks.scales_ahead_s(&ahead_s, layout, &events);
+    Ok((ahead_s, scales_ahead_s))
+}
+
 struct Merge<'a> {
+    /// How far each camera's clock in people.jsonl is ahead, seconds.
+    ahead_s: Vec<f64>,
+    /// How far the scales' clock is, seconds.
+    scales_ahead_s: f64,
     store: Store,
     shelves: ShelfDetector,
     layout: &'a StoreLayout,
@@ -186,6 +216,7 @@ impl Merge<'_> {
                 frames += end.frames;
                 faults.extend(end.faults);
             }
+            faults.extend(self.clock_faults());
             faults.extend(self.shelves.take_faults().into_iter().map(|f| {
                 let plate = &self.layout.plates[f.plate.0].id;
                 let turn = if f.cleared { "is over" } else { "began" };
@@ -206,6 +237,7 @@ impl Merge<'_> {
         let mut people = recording.people()?;
         let mut line = people.as_mut().and_then(Iterator::next).transpose()?;
         let mut boxes = BoxTracker::default();
+        let most_ahead_s = self.ahead_s.iter().copied().fold(0.0, f64::max);
         let mut people_seen: Option<StoreTime> = None;
         for gate in recording.gates()? {
             self.store.handle(Input::Gate(gate_of(&gate)));
@@ -240,12 +272,18 @@ impl Merge<'_> {
                 }
             } else if let Some(current) = line.take() {
                 people_seen = people_seen.max(Some(current.time));
-                self.store.handle(Input::People(boxes.observation(current, self.layout)));
+                let mut observation = boxes.observation(current, self.layout);
+                let ahead_s = self.ahead_s.get(observation.camera.0).copied().unwrap_or_default();
+                observation.time = observation.time.plus_s(-ahead_s);
+                self.store.handle(Input::People(observation));
                 line = people.as_mut().and_then(Iterator::next).transpose()?;
             }
             // What each source may still send is younger than this.
-            let shelves = sample.as_ref().map(|_| self.shelves.watermark().unwrap_or(start.plus_s(-1.0)));
-            let lines = line.as_ref().map(|_| people_seen.unwrap_or(start).plus_s(-PEOPLE_LATE_S));
+            let shelves = sample.as_ref().map(|_| {
+                self.shelves.watermark().unwrap_or(start.plus_s(-1.0)).plus_s(-self.scales_ahead_s.max(0.0))
+            });
+            let lines =
+                line.as_ref().map(|_| people_seen.unwrap_or(start).plus_s(-PEOPLE_LATE_S - most_ahead_s));
             let frames = feeds.iter().filter_map(|f| f.next.as_ref().map(|o| o.time)).min();
             let watermark = [shelves, lines, frames, Some(next)].into_iter().flatten().min();
             if let Some(watermark) = watermark {
@@ -264,8 +302,31 @@ impl Merge<'_> {
         Ok(())
     }
 
+    /// What to know of cameras' clocks.
+    fn clock_faults(&self) -> impl Iterator<Item = String> + '_ {
+        let off = self.ahead_s.iter().enumerate().filter(|(_, ahead_s)| **ahead_s != 0.0);
+        let way = |ahead_s: f64| if ahead_s > 0.0 { "ahead of" } else { "behind" };
+        let scales_s = self.scales_ahead_s;
+        let scales = (scales_s != 0.0).then(|| {
+            let (much_s, way) = (scales_s.abs(), way(scales_s));
+            format!(
+                "scales: their clock is about {much_s:.1} s {way} the cameras'; corrected for this replay"
+            )
+        });
+        let cameras = off.map(move |(camera, ahead_s)| {
+            let id = self.layout.cameras.get(camera).map_or_else(|| camera.to_string(), |c| c.id.to_string());
+            let (much_s, way) = (ahead_s.abs(), way(*ahead_s));
+            format!("camera {id}: its clock is {much_s:.1} s {way} the others'; corrected for this replay")
+        });
+        cameras.chain(scales)
+    }
+
     fn shelf(&mut self, events: Vec<linefree_domain::shelf::ShelfEvent>) {
-        for event in events {
+        for mut event in events {
+            for change in &mut event.changes {
+                (change.start, change.end) =
+                    (change.start.plus_s(-self.scales_ahead_s), change.end.plus_s(-self.scales_ahead_s));
+            }
             self.tag += 1;
             self.store.handle(Input::Shelf { tag: self.tag, event });
         }

@@ -46,6 +46,7 @@ pub mod release;
 mod runtime;
 mod signature;
 mod suppression;
+mod whitening;
 
 pub use appearance::appearance_of;
 pub use detector::{DetectorOptions, InputSize, PersonDetector, StageTimings};

@@ -58,6 +58,9 @@ pub struct ModelEntry {
     /// What it gives for the golden picture: see [`crate::golden`].
     #[serde(default)]
     pub golden: Vec<f64>,
+    /// How far from it a device may be, as a share of each output's root mean square; 0.01 unless it says otherwise.
+    #[serde(default = "golden_tolerance")]
+    pub golden_tolerance: f64,
     /// Its only input.
     pub input: InputSpec,
     /// Its outputs, in the order in which the head expects them.
@@ -66,6 +69,11 @@ pub struct ModelEntry {
     /// Where it comes from, for set-up.
     #[serde(rename = "source")]
     sources: Vec<toml::Table>,
+}
+
+/// Floating-point models differ by less than this from processor to processor.
+fn golden_tolerance() -> f64 {
+    0.01
 }
 
 /// What a model finds.

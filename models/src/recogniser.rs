@@ -1,8 +1,8 @@
 //! Which product is this: an embedding against a [`Gallery`], as probabilities that sum to 1 with "none of these".
 //!
-//! A product's score is part cosine to the centroid of its pictures, part mean cosine of its nearest pictures: the
-//! centroid is steady with few pictures, the nearest ones know the sides of a package. Scores become probabilities by
-//! a softmax whose temperature, and "none of these" by a logistic of the best score whose threshold, were fitted on
+//! Embeddings are first whitened by what the gallery itself shows (`whitening.rs`). A product's score is then part cosine
+//! to the centroid of its pictures, part mean cosine of its nearest pictures: the centroid is steady with few pictures,
+//! the nearest ones know the sides of a package. Scores become probabilities by a softmax whose temperature, and "none of these" by a logistic of the best score whose threshold, were fitted on
 //! photographs that the model was not trained on (`models/training/fit.py`).
 //!
 //! Limits: the figures hold for crops like those it was fitted on, one product filling most of the picture. With one
@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::embedder::Embedding;
 use crate::gallery::Gallery;
+use crate::whitening::Whitening;
 
 /// How scores become probabilities; fitted for one model, so it is in the manifest beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -22,6 +23,10 @@ pub struct RecogniserConfig {
     pub centroid_share: f32,
     /// Most pictures that count as nearest; of a product with few pictures a fifth, at least one.
     pub nearest: usize,
+    /// How many pictures the assumption weighs that pictures of one product differ alike in every direction.
+    pub scatter_prior: f64,
+    /// How many products the assumption weighs that their common centre is zero.
+    pub centre_prior: f64,
     /// Divides scores before the softmax.
     pub temperature: f32,
     /// Best score at which known and unknown are equally likely.
@@ -36,6 +41,8 @@ impl RecogniserConfig {
         let positive = |v: f32| v.is_finite() && v > 0.0;
         if !(0.0..=1.0).contains(&self.centroid_share) || !self.unknown_score.is_finite() {
             Some("recogniser.centroid_share must be 0 to 1 and recogniser.unknown_score finite")
+        } else if ![self.scatter_prior, self.centre_prior].iter().all(|v| v.is_finite() && *v > 0.0) {
+            Some("recogniser.scatter_prior and centre_prior must be positive")
         } else if self.nearest == 0 || !positive(self.temperature) || !positive(self.unknown_width) {
             Some("recogniser.nearest, temperature and unknown_width must be positive")
         } else {
@@ -85,6 +92,7 @@ struct Product {
 #[derive(Debug)]
 pub struct Recogniser {
     config: RecogniserConfig,
+    whitening: Option<Whitening>,
     products: Vec<Product>,
 }
 
@@ -92,13 +100,15 @@ impl Recogniser {
     /// For every product of the gallery.
     #[must_use]
     pub fn new(gallery: &Gallery, config: RecogniserConfig) -> Self {
+        let pictures = gallery.products().values().map(Vec::as_slice);
+        let whitening = Whitening::of(pictures, config.scatter_prior, config.centre_prior);
         let products = gallery.products().iter().filter(|(_, pictures)| !pictures.is_empty());
-        let products = products.map(|(sku, pictures)| Product {
-            sku: sku.clone(),
-            centroid: centroid(pictures),
-            pictures: pictures.clone(),
+        let products = products.map(|(sku, pictures)| {
+            let pictures: Vec<Embedding> = pictures.iter().map(|p| whitened(whitening.as_ref(), p)).collect();
+            Product { sku: sku.clone(), centroid: centroid(&pictures), pictures }
         });
-        Self { config, products: products.collect() }
+        let products = products.collect();
+        Self { config, whitening, products }
     }
 
     /// The products of `among` that are not enrolled.
@@ -110,6 +120,7 @@ impl Recogniser {
     /// Which of the enrolled products the embedding shows: of `among`, or of all.
     #[must_use]
     pub fn recognise(&self, seen: &Embedding, among: Option<&[Sku]>) -> Recognition {
+        let seen = &whitened(self.whitening.as_ref(), seen);
         let asked = |p: &&Product| among.is_none_or(|skus| skus.contains(&p.sku));
         let mut scored: Vec<(&Sku, f64)> =
             self.products.iter().filter(asked).map(|p| (&p.sku, f64::from(self.score(p, seen)))).collect();
@@ -141,6 +152,11 @@ impl Recogniser {
     }
 }
 
+/// As it is compared. A picture that is the centre of all has no direction from there, and stays as it is.
+fn whitened(whitening: Option<&Whitening>, seen: &Embedding) -> Embedding {
+    whitening.and_then(|w| w.apply(seen)).unwrap_or_else(|| seen.clone())
+}
+
 /// The direction of the mean.
 fn centroid(pictures: &[Embedding]) -> Option<Embedding> {
     let mut sum = vec![0.0_f32; pictures.first()?.values().len()];
@@ -157,6 +173,8 @@ mod tests {
     const CONFIG: RecogniserConfig = RecogniserConfig {
         centroid_share: 0.5,
         nearest: 5,
+        scatter_prior: 1000.0,
+        centre_prior: 20.0,
         temperature: 0.05,
         unknown_score: 0.6,
         unknown_width: 0.05,

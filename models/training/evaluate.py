@@ -8,38 +8,54 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-from PIL import Image
 
-from features import CLASSES, is_held_out, read_split, to_tensor
+from features import CLASSES, is_held_out, opened, read_split, run, session
 
 PACKAGES = range(28, 59)
 SHOTS = 5
-DRAWS = 20
+DRAWS = 10
 NEAREST = 5
-CENTROID_SHARE = 0.5
+CENTROID_SHARE = 0.75
+SCATTER_PRIOR = 1000
+CENTRE_PRIOR = 20
 
 
 def embed(model, data, split):
     paths, labels = read_split(data, split)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(model), options)
-    rows = [session.run(None, {"image": to_tensor(Image.open(p).convert("RGB"))[None]})[0][0] for p in paths]
-    return np.stack(rows), labels
+    ready = session(str(model))
+    return np.stack([run(ready, opened(p)) for p in paths]), labels
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def whitened(gallery, labels):
+    """What models/src/whitening.rs does: the gallery's centre and the factor that divides by its scatter."""
+    classes, index = np.unique(labels, return_inverse=True)
+    means = np.stack([gallery[labels == c].mean(0) for c in classes])
+    count = np.bincount(index)
+    apart = (gallery - means[index]) / np.sqrt(np.maximum(count - 1, 1))[index][:, None]
+    scatter = apart.T @ apart / max(1, (count > 1).sum())
+    share = len(gallery) / (len(gallery) + SCATTER_PRIOR)
+    scatter = share * scatter + (1 - share) * np.trace(scatter) / len(scatter) * np.eye(len(scatter))
+    factor = np.linalg.inv(np.linalg.cholesky(scatter)).T
+    return means.sum(0) / (len(classes) + CENTRE_PRIOR), factor
 
 
 def scores(queries, gallery, labels, share=CENTROID_SHARE, nearest=NEAREST):
-    """Score of each class: part cosine to the centroid, part mean cosine of its nearest pictures."""
+    """Score of each class, whitened: part cosine to the centroid, part mean cosine of its nearest pictures."""
+    centre, factor = whitened(gallery, labels)
+    queries, gallery = unit((queries - centre) @ factor), unit((gallery - centre) @ factor)
     classes = np.unique(labels)
     cosine = queries @ gallery.T
     out = np.full((len(queries), CLASSES), -2.0)
     for c in classes:
         rows = gallery[labels == c]
-        centre = rows.mean(0)
-        centre /= np.linalg.norm(centre)
+        centroid = rows.mean(0)
+        centroid /= np.linalg.norm(centroid)
         near = np.sort(cosine[:, labels == c], 1)[:, -max(1, min(nearest, len(rows) // 5)):].mean(1)
-        out[:, c] = share * (queries @ centre) + (1 - share) * near
+        out[:, c] = share * (queries @ centroid) + (1 - share) * near
     return out
 
 

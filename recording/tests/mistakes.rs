@@ -441,3 +441,46 @@ fn a_calibration_worse_than_its_limit_is_refused_with_the_step_to_repeat() {
             .contains("above 0")
     );
 }
+
+/// Two plates of one shelf, calibrated together.
+const SHELF_CALIBRATION: &str = "\n[[shelf_calibration]]\nplates = [\"1/5/10\", \"1/5/11\"]\n\
+     counts_per_g = [21.5, -20.0]\nshares = [[1.001, -0.02], [-0.03, 1.001]]\ntare_counts = [8000.0, 8100.0]\n\
+     quality = { rms_g = 0.3 }\n";
+const BOTH_PLATES: &str = "[[source]]\nplates = [\"1/5/10\", \"1/5/11\"]\nurl = \"bus:scale-1\"\n";
+
+#[test]
+fn a_shelf_s_calibration_gives_its_source_the_gains() {
+    let text = format!("{GOOD}{SHELF_CALIBRATION}{BOTH_PLATES}");
+    let store = StoreFile::parse(Path::new("store.toml"), &text).unwrap();
+    let SourceDevice::Plates(scale) = &store.live.sources[0].device else { panic!() };
+    assert_eq!(scale.counts_per_g, [21.5, -20.0]);
+    assert_eq!(store.live.shelves[0].mixing.shares[1], [-0.03, 1.001]);
+}
+
+#[test]
+fn a_bad_calibration_of_a_shelf_is_refused_with_the_step_to_repeat() {
+    let whole = format!("{GOOD}{SHELF_CALIBRATION}{BOTH_PLATES}");
+    for (good, bad, told) in [
+        ("rms_g = 0.3", "rms_g = 2.5", "repeat `calibrate shelf`"),
+        ("rms_g = 0.3", "rms_g = -1.0", "copy what calibrate wrote"),
+        ("[21.5, -20.0]", "[21.5]", "one gain other than 0"),
+        ("[21.5, -20.0]", "[21.5, 0.0]", "one gain other than 0"),
+        ("[21.5, -20.0]", "[21.5, nan]", "finite"),
+        ("[[1.001, -0.02], ", "[", "a row and a column of shares"),
+        (
+            "plates = [\"1/5/10\", \"1/5/11\"]\ncounts",
+            "plates = [\"1/5/10\", \"1/5/77\"]\ncounts",
+            "no plate is called",
+        ),
+        ("url = \"bus:scale-1\"", "url = \"bus:scale-1\"\ncounts_per_g = 4", "remove it"),
+        ("[[source]]", "[calibration]\nmax_shelf_rms_g = 0.2\n[[source]]", "worse than the limit of 0.2 g"),
+        ("[[source]]", "[calibration]\nmax_shelf_rms_g = 0\n[[source]]", "a limit is above 0"),
+    ] {
+        assert!(whole.contains(good), "{good}");
+        let mistakes = mistakes_of(&whole.replacen(good, bad, 1));
+        assert!(mistakes.iter().any(|m| m.contains(told)), "{bad}: {mistakes:#?}");
+    }
+    // A limit that somebody raised knowingly.
+    let raised = whole.replacen("rms_g = 0.3", "rms_g = 2.5", 1) + "[calibration]\nmax_shelf_rms_g = 3.0\n";
+    assert!(StoreFile::parse(Path::new("store.toml"), &raised).is_ok());
+}

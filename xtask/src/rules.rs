@@ -19,7 +19,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("linefree-bus", &["linefree-domain"]),
     ("linefree-models", &["linefree-domain"]),
     ("linefree-hardware", &["linefree-domain"]),
-    ("linefree-calibration", &["linefree-domain"]),
+    ("linefree-calibration", &["linefree-domain", "linefree-recording"]),
     (
         "edge-agent",
         &["linefree-domain", "linefree-recording", "linefree-bus", "linefree-models", "linefree-hardware"],

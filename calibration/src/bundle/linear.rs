@@ -2,8 +2,8 @@
 
 use linefree_domain::geometry::{Lens, Pose};
 use nalgebra::{
-    DMatrix, DVector, Matrix2, Matrix2x3, Matrix3, Matrix6x3, Point2, Point3, Rotation3, SMatrix, Vector2,
-    Vector3, Vector6,
+    DMatrix, DVector, Matrix2, Matrix2x3, Matrix3, Matrix6x3, Point2, Point3, Rotation3, SMatrix,
+    UnitQuaternion, Vector2, Vector3, Vector6,
 };
 
 use super::{BundleError, Loss, Mark, RigCamera, Sight};
@@ -41,7 +41,8 @@ impl State {
 
     pub(super) fn poses(&self) -> Vec<Pose> {
         let pose = |(turn, shift): (&Rotation3<f64>, &Vector3<f64>)| Pose {
-            rotation: turn.scaled_axis(),
+            // Through a quaternion: half a turn has no axis that the matrix alone would show.
+            rotation: UnitQuaternion::from_rotation_matrix(turn).scaled_axis(),
             translation: *shift,
         };
         self.turns.iter().zip(&self.shifts).map(pose).collect()

@@ -57,12 +57,18 @@ pub(super) struct Catalogue {
     weights: Vec<(f64, f64)>,
     /// Per plate: products and how strongly they belong there.
     at: Vec<BTreeMap<ProductIndex, f64>>,
+    /// Takes from where the product was known to lie and from elsewhere, each with what was believed at first.
+    takes_home: f64,
+    takes_elsewhere: f64,
 }
 
-/// How strongly a product belongs where its facing is, beside it, and anywhere else (shared by all products).
+/// How strongly a product belongs where its facing is, and beside it.
 const BELONGS: f64 = 1.0;
 const BESIDE: f64 = 0.03;
-const ANYWHERE: f64 = 0.02;
+/// Of so many takes, so many are believed at first to be from where a product is not known to lie. A store whose
+/// planogram is wrong teaches otherwise.
+const FIRST_TAKES: f64 = 10.0;
+const FIRST_ELSEWHERE: f64 = 0.02;
 
 impl Catalogue {
     pub fn new(layout: &StoreLayout) -> Self {
@@ -84,16 +90,24 @@ impl Catalogue {
             }
         }
         let weights = layout.products.iter().map(|p| (p.weight.mean_g, p.weight.sd_g)).collect();
-        Self { weights, at }
+        let takes_elsewhere = FIRST_TAKES * FIRST_ELSEWHERE;
+        Self { weights, at, takes_home: FIRST_TAKES - takes_elsewhere, takes_elsewhere }
     }
 
     /// How well a product belongs on these plates: 1 for its facing, near 0 elsewhere.
     pub fn belongs(&self, product: ProductIndex, plates: impl Iterator<Item = PlateIndex>) -> f64 {
-        let anywhere = ANYWHERE / self.weights.len().max(1) as f64;
+        // What may lie anywhere is shared by all products.
+        let elsewhere = self.takes_elsewhere / (self.takes_home + self.takes_elsewhere);
+        let anywhere = elsewhere / self.weights.len().max(1) as f64;
         plates.filter_map(|p| self.at[p.0].get(&product)).copied().fold(anywhere, f64::max)
     }
 
-    /// A confident take teaches that the product lies there.
+    /// A take of this probability was from where its product was known to lie, or was not.
+    pub fn count_take(&mut self, home: bool, probability: f64) {
+        *(if home { &mut self.takes_home } else { &mut self.takes_elsewhere }) += probability;
+    }
+
+    /// A take teaches that the product lies there.
     pub fn learn(&mut self, product: ProductIndex, plate: PlateIndex, confidence: f64) {
         let strength = self.at[plate.0].entry(product).or_insert(0.0);
         *strength = (*strength + 0.25 * confidence).min(2.0).max(*strength);

@@ -77,8 +77,10 @@ type Deeds = Vec<(Option<ShopperId>, Action)>;
 
 /// A product belongs nowhere more than this far down, so that a wrong planogram can be outvoted by weight.
 const TAKE_FLOOR: f64 = 1e-6;
-/// An event this sure teaches where a product lies.
-const TEACHING: f64 = 0.97;
+/// Half a belonging is a home: a facing, or a place that was learned.
+const HOME: f64 = 0.5;
+/// A product less probable than this is not learned to lie where something was taken.
+const TEACHING: f64 = 0.02;
 
 impl Attribution {
     /// A belief in which nobody holds anything.
@@ -91,12 +93,14 @@ impl Attribution {
         Pruning { kept: self.config.hypotheses_kept, log_window: self.config.log_window }
     }
 
-    /// Explains an event and revises the belief. Candidates come best first.
+    /// Explains an event and revises the belief. Candidates come best first. `staff` are shoppers who may put down what
+    /// nobody saw them take: they fill shelves.
     pub fn handle_event(
         &mut self,
         event: &ShelfEvent,
         reach: &Reach<'_>,
         views: &[&ProductView],
+        staff: &[ShopperId],
     ) -> Vec<Candidate> {
         let shoppers = self.near(reach, &event.changes);
         let plates: Vec<PlateIndex> = event.changes.iter().map(|c| c.plate).collect();
@@ -118,7 +122,7 @@ impl Attribution {
         for content in &mut contents {
             content.log_weight += views.iter().map(|view| view.log_likelihood(content)).sum::<f64>();
         }
-        let mut actors = ActorCache { reach, shoppers: &shoppers, event, cache: BTreeMap::new() };
+        let mut actors = ActorCache { reach, shoppers: &shoppers, staff, event, cache: BTreeMap::new() };
 
         let mut grown = Vec::new();
         let mut explained: Vec<(Deeds, f64)> = Vec::new();
@@ -185,6 +189,7 @@ impl Attribution {
         for (action, run) in takes.into_iter().chain(puts) {
             let changes = &event.changes[run.clone()];
             let who = actors.of(run.start, run.end);
+            let staff = actors.staff;
             branches = branches
                 .into_iter()
                 .flat_map(|(base, done)| {
@@ -192,7 +197,9 @@ impl Attribution {
                         .map(|(shopper, log_share)| {
                             let mut next = base.clone();
                             let owner = shopper.map(|name| next.owner(name));
-                            next.log_weight += log_share + self.apply(&mut next, *action, owner, changes);
+                            let stocks = owner.is_some_and(|who| staff.contains(&who));
+                            next.log_weight +=
+                                log_share + self.apply(&mut next, *action, owner, stocks, changes);
                             let mut done = done.clone();
                             done.push((owner, *action));
                             (next, done)
@@ -215,6 +222,7 @@ impl Attribution {
         hypothesis: &mut Hypothesis,
         action: Action,
         shopper: Option<ShopperId>,
+        stocks: bool,
         changes: &[PlateChange],
     ) -> f64 {
         let Action { product, count } = action;
@@ -232,9 +240,8 @@ impl Attribution {
             return home.max(misplaced).max(TAKE_FLOOR).ln();
         }
         let held = shopper.map_or(0, |s| hypothesis.remove(Holder::Shopper(s), product, n));
-        let unseen = f64::from(n - held) * self.config.unseen_take.ln();
-        // Half a belonging is a home: a facing, or a place that was learned.
-        let place = if home >= 0.5 {
+        let unseen = if stocks { 0.0 } else { f64::from(n - held) * self.config.unseen_take.ln() };
+        let place = if home >= HOME {
             0.0
         } else {
             hypothesis.add(Holder::Place(changes[0].plate), product, n);
@@ -243,11 +250,22 @@ impl Attribution {
         unseen + place
     }
 
+    /// What was taken teaches what lies there, by its probability whoever took it: a second take of something that could
+    /// have been three products is then explained by those three, in the proportions that the first one left.
     fn teach(&mut self, event: &ShelfEvent, candidates: &[Candidate]) {
-        let Some(best) = candidates.first() else { return };
-        if let (Some(product), true) = (best.product, best.quantity > 0 && best.probability > TEACHING) {
+        let mut taken: BTreeMap<ProductIndex, f64> = BTreeMap::new();
+        for candidate in candidates.iter().filter(|c| c.quantity > 0) {
+            if let Some(product) = candidate.product {
+                *taken.entry(product).or_insert(0.0) += candidate.probability;
+            }
+        }
+        let plates = || event.changes.iter().map(|c| c.plate);
+        for (product, probability) in &taken {
+            self.catalogue.count_take(self.catalogue.belongs(*product, plates()) >= HOME, *probability);
+        }
+        for (product, probability) in taken.into_iter().filter(|(_, p)| *p > TEACHING) {
             for change in &event.changes {
-                self.catalogue.learn(product, change.plate, best.probability);
+                self.catalogue.learn(product, change.plate, probability.min(1.0));
             }
         }
     }
@@ -323,13 +341,14 @@ impl Attribution {
 struct ActorCache<'a> {
     reach: &'a Reach<'a>,
     shoppers: &'a [ShopperId],
+    staff: &'a [ShopperId],
     event: &'a ShelfEvent,
     cache: BTreeMap<(usize, usize), Vec<Actor>>,
 }
 
 impl ActorCache<'_> {
     fn of(&mut self, start: usize, end: usize) -> Vec<Actor> {
-        let Self { reach, shoppers, event, cache } = self;
+        let Self { reach, shoppers, event, cache, .. } = self;
         cache
             .entry((start, end))
             .or_insert_with(|| {

@@ -59,8 +59,6 @@ const HEIGHT_SD_M: f64 = 0.08;
 const HEIGHT_BIAS_SD_M: f64 = 0.03;
 /// Spread of heights among people, metres.
 const HEIGHTS_SD_M: f64 = 0.11;
-/// Older measurements fade, so that one mistaken for another is not measured wrongly for ever.
-const HEIGHTS_KEPT: f64 = 60.0;
 /// The most that one height can say, nats.
 const HEIGHT_LIMIT: f64 = 2.0;
 /// The most that two means of heights can say, nats.
@@ -69,10 +67,6 @@ const HEIGHTS_LIMIT: f64 = 4.0;
 impl Height {
     fn note(&mut self, height_m: Option<f64>) {
         let Some(height_m) = height_m.filter(|h| (0.5..2.5).contains(h)) else { return };
-        if self.count >= HEIGHTS_KEPT {
-            let fade = (HEIGHTS_KEPT - 1.0) / HEIGHTS_KEPT;
-            (self.count, self.sum_m) = (self.count * fade, self.sum_m * fade);
-        }
         self.count += 1.0;
         self.sum_m += height_m;
     }
@@ -90,8 +84,15 @@ impl Height {
         (cost(same) - cost(two)).clamp(-limit, limit)
     }
 
-    fn join(&mut self, other: &Self) {
-        (self.count, self.sum_m) = (self.count + other.count, self.sum_m + other.sum_m);
+    /// Both sets of measurements as one.
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        Self { count: self.count + other.count, sum_m: self.sum_m + other.sum_m }
+    }
+
+    /// What was measured after a set of measurements that this one holds.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        let count = (self.count - earlier.count).max(0.0);
+        Self { count, sum_m: if count > 0.0 { self.sum_m - earlier.sum_m } else { 0.0 } }
     }
 
     fn of(height_m: Option<f64>) -> Self {
@@ -242,7 +243,7 @@ impl Body {
         self.at_last = trial.at_last;
         self.hits = self.hits.saturating_add(trial.hits);
         self.seen_s += trial.seen_s;
-        self.height.join(&trial.height);
+        self.height = self.height.plus(&trial.height);
         self.links.extend(trial.links.iter().map(|(c, l)| (*c, *l)));
         self.history.append(&trial.history);
         self.stretch = trial.stretch.or(self.stretch);

@@ -60,7 +60,7 @@ impl Default for FloorConfig {
             bias_sd_m: 0.1,
             alike_s: 0.3,
             gate_d2: 13.8, // 99.9 % of two degrees of freedom
-            link_log_odds: 1.0,
+            link_log_odds: 1.7,
             tracklet_log_odds: 6.0,
             lost_after_s: 0.5,
             outside_m: 0.5,

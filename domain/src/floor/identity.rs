@@ -195,7 +195,7 @@ impl FloorTracker {
 
 impl Body {
     /// This name on the body that `seen` is: the past of the one until a moment, the present of the other since one.
-    fn seen_as(&self, seen: &Self, until: StoreTime, from: StoreTime, history_s: f64) -> Self {
+    pub(super) fn seen_as(&self, seen: &Self, until: StoreTime, from: StoreTime, history_s: f64) -> Self {
         let mut history = self.history.until(until);
         history.append(&seen.history.since(from));
         history.push(seen.last_seen, &seen.at_last, history_s);

@@ -216,6 +216,7 @@ impl FloorTracker {
             self.bodies.retain(|_| keeps.next().unwrap_or(true));
             self.let_go(now);
             self.merge(now);
+            self.follow_meetings(now);
             let history_s = self.config.history_s;
             while self.gone.front().is_some_and(|g| now.seconds_since(g.left) > history_s) {
                 self.gone.pop_front();

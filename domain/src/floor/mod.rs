@@ -15,11 +15,13 @@
 //! The same input gives the same output, byte for byte. `docs/design/tracking.md` has methods, sources and figures.
 
 mod body;
+mod clocks;
 mod config;
 mod history;
 mod identity;
 mod life;
 mod linking;
+mod meetings;
 mod motion;
 mod near;
 mod project;
@@ -32,6 +34,7 @@ use crate::ids::{CameraIndex, GateIndex, ShopperId, TrackId};
 use crate::time::StoreTime;
 use crate::tracking::Tracklet;
 
+pub use clocks::ClockComparison;
 pub use config::FloorConfig;
 pub use history::{HandSighting, Position};
 pub use near::NearShopper;

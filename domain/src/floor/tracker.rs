@@ -7,6 +7,7 @@ use nalgebra::{Matrix2, Point2, Vector2};
 use super::body::Body;
 use super::history::{HandSighting, History, Position};
 use super::life::Exit;
+use super::meetings::Meeting;
 use super::motion::{Walk, largest_eigenvalue};
 use super::stretches::{Stretch, StretchNumber};
 use super::{FloorConfig, FloorEvent, PeopleObservation, Person, Shopper};
@@ -33,8 +34,9 @@ const TRIAL_PRICE: f64 = 1.0;
 const MOST_DOUBT: f64 = 10.0;
 /// A sighting that fits a trial worse than this begins a trial of its own, nats.
 const TRIAL_LIMIT: f64 = 3.5;
-/// Limits of a covariance's axes, metres: nobody measures better, and worse tells nothing.
-const SD_LIMITS_M: std::ops::Range<f64> = 0.02..6.0;
+/// A place that is less certain than this tells nothing, metres. One that claims to be exact is taken: a camera's constant
+/// error is added to all of them.
+const SD_MAX_M: f64 = 6.0;
 
 /// Frames in a row that a detector may miss somebody in: limits in seconds are stretched to so many frames for slow
 /// cameras.
@@ -77,6 +79,8 @@ pub struct FloorCounters {
     pub trials: u64,
     /// Shoppers found again after they were lost.
     pub found_again: u64,
+    /// Pairs of shoppers whose names were exchanged after they had parted.
+    pub exchanged: u64,
 }
 
 /// Somebody who is no longer followed, and whose past is kept for a while.
@@ -116,6 +120,8 @@ pub struct FloorTracker {
     pub(super) entered: Vec<(GateIndex, StoreTime)>,
     /// Who was doubted of late, told already.
     pub(super) doubted: Vec<(ShopperId, ShopperId, StoreTime)>,
+    /// Who is near whom, or has just parted.
+    pub(super) meetings: Vec<Meeting>,
 }
 
 impl FloorTracker {
@@ -153,6 +159,7 @@ impl FloorTracker {
             expected: Vec::new(),
             entered: Vec::new(),
             doubted: Vec::new(),
+            meetings: Vec::new(),
         }
     }
 
@@ -403,7 +410,6 @@ fn is_sound(person: &Person) -> bool {
     }
     let large = largest_eigenvalue(c);
     let small = c.trace() - large;
-    small > 0.0
-        && small.sqrt() >= SD_LIMITS_M.start * 0.05
-        && (SD_LIMITS_M.start..SD_LIMITS_M.end).contains(&large.sqrt())
+    // A rounding error below zero is zero.
+    small >= -1e-9 && large < SD_MAX_M * SD_MAX_M
 }

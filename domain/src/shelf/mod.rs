@@ -7,9 +7,11 @@
 //! Rates from 5 to 200 samples a second, with jitter. A NaN or absurd weight is a [`PlateFault`], is counted and
 //! never moves a level; a change that happened while a plate was silent is found when it speaks again.
 
+mod crosstalk;
 mod detector;
 mod plate;
 
+pub use crosstalk::{CrosstalkFilter, ShelfMixing};
 pub use detector::{PlateFault, PlateFaultKind, ShelfConfig, ShelfCounters, ShelfDetector};
 pub use plate::{PlateChange, PlateConfig, PlateDetector};
 

@@ -49,7 +49,7 @@ pub(super) async fn run(site: Site) -> anyhow::Result<()> {
     // A recording waits for its slowest source; a live store for none longer than the lateness.
     let lateness_us = site.recording.is_none().then_some((site.options.lateness * 1e6) as i64);
     let floor = FloorRole {
-        store: Store::new(Arc::clone(&layout), config),
+        store: Store::new(Arc::clone(&layout), config).with_staff(&site.store.live.policy.staff),
         tracker: GapTracker::new(),
         watermarks: MinWatermark::new(expected(&site), lateness_us),
         tags: BTreeMap::new(),

@@ -17,7 +17,7 @@ use linefree_bus::client::{Inbox, Incoming};
 use linefree_bus::payload::EventBody;
 use linefree_bus::topic::{Subscription, TopicKind};
 use linefree_domain::ids::PlateIndex;
-use linefree_domain::shelf::{ShelfConfig, ShelfDetector, WeightSample};
+use linefree_domain::shelf::{CrosstalkFilter, ShelfConfig, ShelfDetector, WeightSample};
 use linefree_domain::time::StoreTime;
 use linefree_hardware::clock::LiveClock;
 use linefree_hardware::fault::Fault;
@@ -80,7 +80,9 @@ pub(super) async fn run(site: Site, source: String) -> anyhow::Result<()> {
     drop(tell);
     tokio::spawn(pass_on(inbox, controllers, clock.clone()));
 
+    let calibrated = site.store.live.shelves.iter().map(|s| s.mixing.clone()).collect();
     let mut shelf = LiveShelf {
+        crosstalk: CrosstalkFilter::new(calibrated),
         detector: ShelfDetector::new(layout, ShelfConfig::default()),
         newest: vec![None; scales.len()],
         faults: vec![BTreeMap::new(); scales.len()],
@@ -206,6 +208,7 @@ async fn pass_on(
 }
 
 struct LiveShelf {
+    crosstalk: CrosstalkFilter,
     detector: ShelfDetector,
     /// Each scale's newest time.
     newest: Vec<Option<StoreTime>>,
@@ -217,6 +220,7 @@ impl LiveShelf {
     /// Takes what a scale said; gives events, and the watermark when it is due.
     fn take(&mut self, heard: Heard, site: &Site) -> (Vec<(i64, EventBody)>, Option<StoreTime>) {
         let Heard { scale, sample, faults, counters } = heard;
+        let sample = self.crosstalk.apply(sample);
         let mut events = bodies(self.detector.handle_sample(&sample), site);
         for fault in faults {
             events.push((sample.time.micros, fault_body(fault)));

@@ -1,4 +1,5 @@
-//! The optional tables of a live store: `[bus]`, `[server]`, `[cloud]`, `[detector]`, `[policy]`, `[[source]]`.
+//! The optional tables of a live store: `[bus]`, `[server]`, `[cloud]`, `[detector]`, `[policy]`,
+//! `[[shelf_calibration]]`, `[[source]]`.
 //!
 //! Secrets never stand in store.toml, only the paths of the files that hold them. Relative paths are taken from
 //! store.toml's own folder.
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use linefree_domain::layout::StoreLayout;
 
 use super::layout::{filled, read_size_px};
+use super::shelf_calibration::{self, ShelfCalibration};
 use super::source::{self, SourceConfig};
 use crate::toml_walk::{Node, Table};
 
@@ -18,6 +20,8 @@ pub const DEFAULT_DETECTOR: &str = "person-centernet";
 /// Where store-sync listens unless `[server] listen` says otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8480";
 
+/// Credentials of staff begin like this unless `[policy] staff` says otherwise.
+const DEFAULT_STAFF: &str = "staff-";
 /// Lines less certain than this go to review unless `[policy] review_below` says otherwise.
 pub const DEFAULT_REVIEW_BELOW: f64 = 0.9;
 
@@ -34,6 +38,8 @@ pub struct LiveConfig {
     pub detector: DetectorConfig,
     /// What is charged and what is reviewed.
     pub policy: PolicyConfig,
+    /// Shelves whose gains and cross-talk are known.
+    pub shelves: Vec<ShelfCalibration>,
     /// Where live sensors are found.
     pub sources: Vec<SourceConfig>,
 }
@@ -97,16 +103,20 @@ impl DetectorConfig {
 pub struct PolicyConfig {
     /// Lines less certain than this go to review, 0 to 1.
     pub review_below: f64,
+    /// Who enters with a credential that begins like this is staff; empty for none.
+    pub staff: String,
 }
 
 pub(super) fn read(root: &mut Table<'_>, folder: &Path, layout: Option<&StoreLayout>) -> LiveConfig {
+    let shelves = shelf_calibration::read(root, layout);
     LiveConfig {
         bus: root.get("bus").and_then(|n| read_bus(&n, folder)),
         server: read_server(root.get("server"), folder),
         cloud: root.get("cloud").and_then(|n| read_cloud(&n, folder)),
         detector: read_detector(root.get("detector")),
         policy: read_policy(root.get("policy")),
-        sources: source::read(root, folder, layout),
+        sources: source::read(root, folder, layout, &shelves),
+        shelves,
     }
 }
 
@@ -223,10 +233,13 @@ fn read_detector(node: Option<Node<'_>>) -> DetectorConfig {
 }
 
 fn read_policy(node: Option<Node<'_>>) -> PolicyConfig {
-    let mut policy = PolicyConfig { review_below: DEFAULT_REVIEW_BELOW };
+    let mut policy = PolicyConfig { review_below: DEFAULT_REVIEW_BELOW, staff: DEFAULT_STAFF.into() };
     let Some(mut t) = node.and_then(|n| n.table("[policy] with single brackets")) else { return policy };
     if let Some(value) = t.get("review_below").and_then(|n| fraction(&n)) {
         policy.review_below = value;
+    }
+    if let Some(prefix) = t.get("staff").and_then(|n| n.str("the beginning of staff credentials")) {
+        policy.staff = prefix.to_owned();
     }
     t.finish();
     policy

@@ -1,8 +1,8 @@
 //! `store.toml`: the store as it is built, and how a live one is run.
 //!
 //! The tables that describe the store (`store`, `gate`, `camera`, `gondola`, `product`, `facing`) become a
-//! [`StoreLayout`] with every reference resolved. `calibration` limits how bad a camera's calibration may say it is.
-//! The tables of a live store (`bus`, `server`, `cloud`, `detector`, `policy`, `source`) are all optional and become a
+//! [`StoreLayout`] with every reference resolved. `calibration` limits how bad a calibration may say it is.
+//! The tables of a live store (`bus`, `server`, `cloud`, `detector`, `policy`, `shelf_calibration`, `source`) are all optional and become a
 //! [`LiveConfig`] with every default filled in. A recording carries the same file. Nothing is guessed: an unknown key,
 //! a number out of range or a reference to something that is not there is a [`Mistake`], and all of them are reported
 //! at once.
@@ -11,6 +11,7 @@ mod catalogue;
 mod layout;
 mod live;
 mod quality;
+mod shelf_calibration;
 mod source;
 mod write;
 
@@ -26,6 +27,7 @@ pub use live::{
     BusConfig, CloudConfig, DEFAULT_DETECTOR, DEFAULT_LISTEN, DEFAULT_REVIEW_BELOW, DetectorConfig,
     LiveConfig, PolicyConfig, ServerConfig,
 };
+pub use shelf_calibration::ShelfCalibration;
 pub use source::{
     Adc, GateConfig, GateReader, LineProtocol, Opener, ScaleConfig, ScaleDriver, SerialLine, SerialParity,
     SourceConfig, SourceDevice,

@@ -61,9 +61,47 @@ pub(super) fn read_limits(root: &mut Table<'_>) -> Limits {
                 node.mistake(format!("is {value}"), "a limit is above 0");
             }
         }
+        // Read where shelves are.
+        t.get(SHELF_LIMIT_KEY);
         t.finish();
     }
     Limits(limits)
+}
+
+/// The key of the limit of a shelf's error, and the limit where that is absent, grams.
+const SHELF_LIMIT_KEY: &str = "max_shelf_rms_g";
+const SHELF_LIMIT_G: f64 = 2.0;
+
+pub(super) fn read_shelf_limit(root: &mut Table<'_>) -> f64 {
+    let table = root.get("calibration").and_then(|n| n.table("limits of calibrations"));
+    let Some(node) = table.and_then(|mut t| t.get(SHELF_LIMIT_KEY)) else { return SHELF_LIMIT_G };
+    match node.num("grams, above 0") {
+        Some(value) if value > 0.0 => value,
+        Some(value) => {
+            node.mistake(format!("is {value}"), "a limit is above 0");
+            SHELF_LIMIT_G
+        }
+        None => SHELF_LIMIT_G,
+    }
+}
+
+/// Checks a shelf's `quality` against its limit.
+pub(super) fn check_shelf(node: &Node<'_>, limit_g: f64) {
+    let Some(mut t) = node.table("what calibrate wrote") else { return };
+    if let Some(node) = t.get("rms_g")
+        && let Some(value) = node.num("grams, 0 or more")
+    {
+        if value < 0.0 {
+            node.mistake(format!("is {value}"), "copy what calibrate wrote");
+        } else if value > limit_g {
+            node.mistake(
+                format!("is {value} g, worse than the limit of {limit_g} g"),
+                "repeat `calibrate shelf` with weights that rest alone in the middle of each plate; or, knowing that, \
+                 raise [calibration] max_shelf_rms_g",
+            );
+        }
+    }
+    t.finish();
 }
 
 /// Checks a camera's `quality` against the limits.

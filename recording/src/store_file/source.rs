@@ -12,6 +12,7 @@ use linefree_domain::ids::CameraIndex;
 use linefree_domain::layout::StoreLayout;
 
 use super::layout::filled;
+use super::shelf_calibration::ShelfCalibration;
 use crate::toml_walk::{Node, Table};
 
 pub use gate::{GateConfig, GateReader, Opener};
@@ -49,7 +50,12 @@ impl SourceDevice {
     }
 }
 
-pub(super) fn read(root: &mut Table<'_>, folder: &Path, layout: Option<&StoreLayout>) -> Vec<SourceConfig> {
+pub(super) fn read(
+    root: &mut Table<'_>,
+    folder: &Path,
+    layout: Option<&StoreLayout>,
+    shelves: &[ShelfCalibration],
+) -> Vec<SourceConfig> {
     let mut sources: Vec<SourceConfig> = Vec::new();
     for (node, mut t) in root.tables("source") {
         let url_node = t.need("url", "write where the sensor is found");
@@ -67,7 +73,7 @@ pub(super) fn read(root: &mut Table<'_>, folder: &Path, layout: Option<&StoreLay
                 if plates.as_ref().is_some_and(Vec::is_empty) {
                     n.mistake("is empty", "name the plates of this scale, in the order of its channels");
                 }
-                scale::read(&mut t, address.as_ref(), plates).map(SourceDevice::Plates)
+                scale::read(&mut t, address.as_ref(), plates, shelves).map(SourceDevice::Plates)
             }
             [None, None, Some(n)] => {
                 let gate = known(&n, "gate", layout.map(|l| |id: &str| l.gate(id)));

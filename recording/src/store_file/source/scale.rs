@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use linefree_domain::ids::PlateIndex;
 
 use super::{behind, whole};
+use crate::store_file::shelf_calibration::ShelfCalibration;
 use crate::toml_walk::{Node, Table};
 
 /// What a plate can carry unless `capacity_g` says otherwise: offsets are not zeroed, so this is generous.
@@ -118,6 +119,7 @@ pub(super) fn read(
     t: &mut Table<'_>,
     address: Option<&(Node<'_>, String)>,
     plates: Option<Vec<PlateIndex>>,
+    shelves: &[ShelfCalibration],
 ) -> Option<ScaleConfig> {
     let count = plates.as_ref().map_or(1, Vec::len);
     let driver = address.and_then(|(node, url)| read_driver(t, node, url, count));
@@ -125,7 +127,13 @@ pub(super) fn read(
         driver,
         Some(ScaleDriver::TwoWire { .. } | ScaleDriver::Nau7802 { .. } | ScaleDriver::Counts { .. })
     );
-    let counts_per_g = read_counts_per_g(t, count, raw);
+    let gain = |p: &PlateIndex| shelves.iter().find_map(|s| s.gain_of(*p));
+    let gains: Vec<Option<f64>> = plates.iter().flatten().map(gain).collect();
+    let counts_per_g = if gains.iter().any(Option::is_some) {
+        calibrated_gains(t, gains)
+    } else {
+        read_counts_per_g(t, count, raw)
+    };
     let capacity_g = match t.get("capacity_g") {
         Some(n) => positive(&n, "what a plate can carry, grams"),
         None => Some(DEFAULT_CAPACITY_G),
@@ -148,6 +156,26 @@ fn positive(node: &Node<'_>, wanted: &str) -> Option<f64> {
         return None;
     }
     Some(value)
+}
+
+/// The gains of `[[shelf_calibration]]`, which must then have them all.
+fn calibrated_gains(t: &mut Table<'_>, gains: Vec<Option<f64>>) -> Option<Vec<f64>> {
+    if let Some(node) = t.get("counts_per_g") {
+        node.mistake(
+            "stands beside the [[shelf_calibration]] of these plates",
+            "remove it: calibrate shelf has measured the gains",
+        );
+        return None;
+    }
+    let all: Option<Vec<f64>> = gains.into_iter().collect();
+    if all.is_none() {
+        t.mistake(
+            "plates",
+            "names plates with and without [[shelf_calibration]]",
+            "calibrate the others too (`calibrate shelf`), or split the source",
+        );
+    }
+    all
 }
 
 fn read_counts_per_g(t: &mut Table<'_>, plates: usize, raw: bool) -> Option<Vec<f64>> {
