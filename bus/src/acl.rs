@@ -2,12 +2,19 @@
 //!
 //! A device is what its certificate says ([`DeviceName`]): a source of one store, with a role. It publishes under its
 //! own name only; nobody may subscribe to everything, and a filter with a wildcard is allowed only where the table says
-//! *any*. Whatever is not in the table is denied, topics outside `linefree/v1/` among it.
+//! *any*. Whatever is not in the table is denied.
+//!
+//! Robots speak VDA 5050 on topics of their own ([`vda5050::topic`](crate::vda5050::topic)), below whatever interface
+//! name the store uses. A robot's certificate has the source `{manufacturer}:{serialNumber}` and the role `robot`: it says
+//! and hears what is its own there, and nothing else. Master control runs in the ledger's process: the role `ledger`
+//! commands every robot and hears every robot.
 
 use std::fmt::Write as _;
 
 use crate::identity::DeviceName;
 use crate::topic::{Subscription, Topic, TopicKind};
+use crate::vda5050::RobotId;
+use crate::vda5050::topic::{ROBOT_TOPICS, RobotTopic, RobotTopics};
 
 /// Whose topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +31,7 @@ use Whose::{Any, Own};
 type Rules = &'static [(TopicKind, Whose)];
 
 /// The roles that certificates are given for.
-pub const ROLES: [&str; 7] = ["camera", "shelf", "gate", "floor", "scale", "ledger", "watcher"];
+pub const ROLES: [&str; 8] = ["camera", "shelf", "gate", "floor", "scale", "ledger", "watcher", "robot"];
 
 /// What a role may publish and subscribe to.
 fn rules(role: &str) -> (Rules, Rules) {
@@ -58,6 +65,8 @@ fn rules(role: &str) -> (Rules, Rules) {
                 (Resend, Own),
             ],
         ),
+        // Its other topics are those of VDA 5050.
+        "robot" => (&[(Status, Own)], &[]),
         // Listens to the state of devices, for a dashboard.
         "watcher" => (&[(Status, Own)], &[(Status, Any)]),
         _ => (&[], &[]),
@@ -84,20 +93,61 @@ impl Acl {
             })
     }
 
+    /// May it say (or hear) this topic of this robot?
+    fn allows_robot(&self, robot: &RobotId, topic: RobotTopic, says: bool) -> bool {
+        match self.device.role.as_str() {
+            "robot" => own_robot(&self.device).as_ref() == Some(robot) && topic.from_master() != says,
+            "ledger" => topic.from_master() == says,
+            _ => false,
+        }
+    }
+
     /// May it publish to this topic?
     #[must_use]
     pub fn may_publish(&self, topic: &str) -> bool {
+        if let Some((_, robot, topic)) = RobotTopics::of_topic(topic) {
+            return self.allows_robot(&robot, topic, true);
+        }
         Topic::parse(topic).is_ok_and(|topic| self.allows(rules(&self.device.role).0, &topic))
     }
 
     /// May it subscribe to this filter?
     #[must_use]
     pub fn may_subscribe(&self, filter: &str) -> bool {
+        if let Some((_, robot, topic)) = RobotTopics::of_topic(filter) {
+            return self.allows_robot(&robot, topic, false);
+        }
+        if self.device.role == "ledger" && RobotTopics::of_filter(filter).is_some_and(|t| !t.from_master()) {
+            return true;
+        }
         let rules = rules(&self.device.role).1;
         let whole = |(kind, whose): &(TopicKind, Whose)| {
             *whose == Any && Subscription::all(*kind).filter(&self.device.store).is_ok_and(|f| f == filter)
         };
         rules.iter().any(whole) || Topic::parse(filter).is_ok_and(|topic| self.allows(rules, &topic))
+    }
+}
+
+/// The robot that a device is: its source is `{manufacturer}:{serialNumber}`.
+fn own_robot(device: &DeviceName) -> Option<RobotId> {
+    let (manufacturer, serial) = device.source.split_once(':')?;
+    Some(RobotId::new(manufacturer, serial))
+}
+
+/// The topics of robots for Mosquitto: any interface name, as in [`Acl`].
+fn mosquitto_robots(device: &DeviceName, text: &mut String) {
+    let robot = match device.role.as_str() {
+        "robot" => own_robot(device),
+        "ledger" => Some(RobotId::new("+", "+")),
+        _ => None,
+    };
+    let Some(robot) = robot else { return };
+    for topic in ROBOT_TOPICS {
+        let says = topic.from_master() == (device.role == "ledger");
+        let right = if says { "write" } else { "read" };
+        let name = topic.name();
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "topic {right} +/v2/{}/{}/{name}", robot.manufacturer, robot.serial);
     }
 }
 
@@ -121,6 +171,7 @@ pub fn mosquitto(devices: &[DeviceName]) -> String {
                 }
             }
         }
+        mosquitto_robots(device, &mut text);
     }
     text
 }
@@ -188,7 +239,54 @@ mod tests {
     }
 
     #[test]
+    fn a_robot_says_and_hears_only_what_is_its_own() {
+        let robot = acl("acme:amr-1", "robot");
+        for topic in ["state", "visualization", "connection", "factsheet"] {
+            assert!(robot.may_publish(&format!("uagv/v2/acme/amr-1/{topic}")), "{topic}");
+            assert!(!robot.may_publish(&format!("uagv/v2/acme/amr-2/{topic}")), "{topic}");
+            assert!(!robot.may_publish(&format!("uagv/v2/other/amr-1/{topic}")), "{topic}");
+            assert!(!robot.may_subscribe(&format!("uagv/v2/acme/amr-1/{topic}")), "{topic}");
+        }
+        for topic in ["order", "instantActions"] {
+            assert!(robot.may_subscribe(&format!("uagv/v2/acme/amr-1/{topic}")), "{topic}");
+            assert!(!robot.may_subscribe(&format!("uagv/v2/acme/amr-2/{topic}")), "{topic}");
+            assert!(!robot.may_publish(&format!("uagv/v2/acme/amr-1/{topic}")), "{topic}");
+        }
+        for filter in
+            ["uagv/v2/+/+/order", "uagv/v2/acme/+/order", "uagv/v2/#", "#", "uagv/v1/acme/amr-1/order"]
+        {
+            assert!(!robot.may_subscribe(filter), "{filter}");
+        }
+        assert!(!robot.may_publish("linefree/v1/nano/event/acme:amr-1"));
+    }
+
+    #[test]
+    fn only_master_control_commands_robots_and_hears_them_all() {
+        let master = acl("ledger", "ledger");
+        assert!(master.may_publish("uagv/v2/acme/amr-1/order"));
+        assert!(master.may_publish("shop/v2/acme/amr-1/instantActions"));
+        assert!(!master.may_publish("uagv/v2/acme/amr-1/state"));
+        assert!(master.may_subscribe("uagv/v2/+/+/state") && master.may_subscribe("shop/v2/+/+/connection"));
+        for filter in ["uagv/v2/+/+/order", "+/v2/+/+/state", "uagv/v2/+/+/+", "linefree/v2/+/+/state"] {
+            assert!(!master.may_subscribe(filter), "{filter}");
+        }
+        for other in ["camera", "floor", "watcher"] {
+            let other = acl("x", other);
+            assert!(!other.may_publish("uagv/v2/acme/amr-1/order"));
+            assert!(!other.may_subscribe("uagv/v2/+/+/state"));
+        }
+    }
+
+    #[test]
     fn mosquitto_gets_the_same_table() {
+        let text = mosquitto(&[
+            DeviceName::new("nano", "acme:amr-1", "robot").unwrap(),
+            DeviceName::new("nano", "ledger", "ledger").unwrap(),
+        ]);
+        assert!(text.contains("topic write +/v2/acme/amr-1/state\n"), "{text}");
+        assert!(text.contains("topic read +/v2/acme/amr-1/order\n"), "{text}");
+        assert!(text.contains("topic write +/v2/+/+/order\n"), "{text}");
+        assert!(!text.contains("topic write +/v2/+/+/state\n"), "{text}");
         let text = mosquitto(&[
             DeviceName::new("nano", "cam1", "camera").unwrap(),
             DeviceName::new("nano", "floor-1", "floor").unwrap(),
