@@ -3,6 +3,8 @@
 //! The path of a weighing plate is store > gondola > shelf > plate. References between parts are indexes into the
 //! vectors of [`StoreLayout`], so the core never looks a name up in its hot paths.
 
+mod robots;
+
 use std::collections::BTreeMap;
 
 use nalgebra::{Point2, Point3, Vector2};
@@ -10,6 +12,8 @@ use nalgebra::{Point2, Point3, Vector2};
 use crate::geometry::{Polygon, Segment, View};
 use crate::ids::{CameraId, CameraIndex, GateId, GateIndex, PlateId, PlateIndex, ProductIndex, Sku, StoreId};
 use crate::units::{Currency, Money};
+
+pub use robots::{Bay, RobotFloor, RobotPost, Station};
 
 /// Which way shoppers pass a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +161,8 @@ pub struct StoreLayout {
     pub products: Vec<Product>,
     /// The planogram.
     pub facings: Vec<Facing>,
+    /// Where robots drive; `None` in a store without them.
+    pub robots: Option<RobotFloor>,
 }
 
 impl StoreLayout {

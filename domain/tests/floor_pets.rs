@@ -97,6 +97,7 @@ fn plaza(view: View) -> StoreLayout {
         plates: vec![],
         products: vec![],
         facings: vec![],
+        robots: None,
     }
 }
 

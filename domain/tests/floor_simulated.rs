@@ -73,6 +73,7 @@ fn shop() -> StoreLayout {
         plates: vec![],
         products: vec![],
         facings: vec![],
+        robots: None,
     }
 }
 

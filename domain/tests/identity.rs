@@ -41,6 +41,7 @@ fn hall() -> StoreLayout {
         plates: Vec::new(),
         products: Vec::new(),
         facings: Vec::new(),
+        robots: None,
     }
 }
 

@@ -64,6 +64,7 @@ fn layout() -> Arc<StoreLayout> {
         facings: (0..6)
             .map(|i| Facing { product: ProductIndex(i), plates: vec![PlateIndex(i)], count: Some(8) })
             .collect(),
+        robots: None,
     })
 }
 

@@ -169,6 +169,7 @@ fn layout(data: &Path, cases: &[Case]) -> anyhow::Result<StoreLayout> {
         plates,
         products,
         facings,
+        robots: None,
     })
 }
 

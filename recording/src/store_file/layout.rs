@@ -10,6 +10,7 @@ use nalgebra::{Matrix3, Point2, Point3, Vector3};
 
 use super::catalogue;
 use super::quality;
+use super::robots;
 use crate::toml_walk::{Node, Table};
 
 /// A gate further than this from the walkable floor is probably misplaced, metres.
@@ -24,6 +25,7 @@ pub(super) fn read(root: &mut Table<'_>) -> Option<StoreLayout> {
     let by_id: BTreeMap<&str, PlateIndex> =
         plates.iter().enumerate().map(|(i, p)| (p.id.as_str(), PlateIndex(i))).collect();
     let (products, facings) = catalogue::read(root, &by_id);
+    let robots = robots::read(root, store.as_ref().map(|s| s.id.as_str()), &by_id);
     let Store { id, name, timezone, currency, floor } = store?;
     Some(StoreLayout {
         id,
@@ -37,6 +39,7 @@ pub(super) fn read(root: &mut Table<'_>) -> Option<StoreLayout> {
         plates,
         products,
         facings,
+        robots,
     })
 }
 
@@ -119,7 +122,7 @@ fn read_floor(node: &Node<'_>) -> Option<Polygon> {
     polygon
 }
 
-fn point(node: &Node<'_>) -> Option<Point2<f64>> {
+pub(super) fn point(node: &Node<'_>) -> Option<Point2<f64>> {
     node.nums::<2>("[x, y] in metres").map(|[x, y]| Point2::new(x, y))
 }
 

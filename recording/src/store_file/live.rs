@@ -209,7 +209,7 @@ fn fraction(node: &Node<'_>) -> Option<f64> {
     Some(value)
 }
 
-fn above_zero(node: &Node<'_>, what: &str) -> Option<f64> {
+pub(super) fn above_zero(node: &Node<'_>, what: &str) -> Option<f64> {
     let value = node.num(&format!("a positive number of {what}"))?;
     if value <= 0.0 {
         node.mistake(format!("is {value}"), format!("write a positive number of {what}"));

@@ -1,7 +1,7 @@
 //! `store.toml`: the store as it is built, and how a live one is run.
 //!
-//! The tables that describe the store (`store`, `gate`, `camera`, `gondola`, `product`, `facing`) become a
-//! [`StoreLayout`] with every reference resolved. `calibration` limits how bad a calibration may say it is.
+//! The tables that describe the store (`store`, `gate`, `camera`, `gondola`, `product`, `facing`, and `robots` where
+//! there are any) become a [`StoreLayout`] with every reference resolved. `calibration` limits how bad a calibration may say it is.
 //! The tables of a live store (`bus`, `server`, `cloud`, `detector`, `policy`, `shelf_calibration`, `source`) are all optional and become a
 //! [`LiveConfig`] with every default filled in. A recording carries the same file. Nothing is guessed: an unknown key,
 //! a number out of range or a reference to something that is not there is a [`Mistake`], and all of them are reported
@@ -11,6 +11,7 @@ mod catalogue;
 mod layout;
 mod live;
 mod quality;
+mod robots;
 mod shelf_calibration;
 mod source;
 mod write;

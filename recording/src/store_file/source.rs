@@ -108,7 +108,7 @@ fn known<T>(node: &Node<'_>, kind: &str, find: Option<impl Fn(&str) -> Option<T>
 }
 
 /// A whole number within limits.
-fn whole(node: &Node<'_>, least: u32, most: u32, wanted: &str) -> Option<u32> {
+pub(super) fn whole(node: &Node<'_>, least: u32, most: u32, wanted: &str) -> Option<u32> {
     let value = node.int(wanted)?;
     let fits = u32::try_from(value).ok().filter(|v| (least..=most).contains(v));
     if fits.is_none() {

@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use linefree_domain::fulfilment::road_map::Place;
 use linefree_domain::geometry::View;
-use linefree_domain::layout::{GateKind, Gondola, Plate, StoreLayout};
+use linefree_domain::ids::PlateIndex;
+use linefree_domain::layout::{GateKind, Gondola, Plate, RobotFloor, StoreLayout};
 use nalgebra::{Point2, Rotation2};
 
 /// The text of a store.toml that describes this layout, the same bytes for the same layout.
@@ -75,6 +77,54 @@ fn write_all(out: &mut String, layout: &StoreLayout) -> std::fmt::Result {
         writeln!(out, "\n[[facing]]\nsku = {}\nplates = [{}]", text(sku), plates.join(", "))?;
         if let Some(count) = facing.count {
             writeln!(out, "count = {count}")?;
+        }
+    }
+    match &layout.robots {
+        Some(robots) => write_robots(out, robots, layout),
+        None => Ok(()),
+    }
+}
+
+fn write_robots(out: &mut String, floor: &RobotFloor, layout: &StoreLayout) -> std::fmt::Result {
+    writeln!(out, "\n[robots]\ninterface = {}\nmap = {}", text(&floor.interface), text(&floor.map))?;
+    let numbers = [
+        ("apart_m", floor.apart_m),
+        ("speed_m_s", floor.speed_m_s),
+        ("slow_m_s", floor.slow_m_s),
+        ("slow_within_m", floor.slow_within_m),
+    ];
+    for (key, value) in numbers {
+        writeln!(out, "{key} = {}", float(value))?;
+    }
+    writeln!(out, "totes = {}\nstaff_after = {}\nedges = [", floor.totes, floor.staff_after)?;
+    // As with facings, an index out of range shows as something that nobody has.
+    let name = |node: usize| text(floor.nodes.get(node).map_or("?", |n| n.id.as_str()));
+    for (a, b) in &floor.edges {
+        writeln!(out, "  [{}, {}],", name(*a), name(*b))?;
+    }
+    writeln!(out, "]")?;
+    for (i, node) in floor.nodes.iter().enumerate() {
+        let place = match node.place {
+            Place::Lane => "lane",
+            Place::Bay => "bay",
+            Place::Home => "home",
+        };
+        writeln!(out, "\n[[robots.node]]\nid = {}\nat = {}", text(&node.id), point(&node.at))?;
+        writeln!(out, "place = \"{place}\"")?;
+        if let Some(bay) = floor.bays.iter().find(|b| b.node == i) {
+            let id = |p: &PlateIndex| text(layout.plates.get(p.0).map_or("?", |p| p.id.as_str()));
+            let plates: Vec<String> = bay.plates.iter().map(id).collect();
+            writeln!(out, "plates = [{}]", plates.join(", "))?;
+        }
+        if let Some(station) = floor.stations.iter().find(|s| s.node == i) {
+            writeln!(out, "station = {}", text(&station.name))?;
+        }
+    }
+    for robot in &floor.robots {
+        writeln!(out, "\n[[robots.robot]]\nmanufacturer = {}", text(&robot.manufacturer))?;
+        writeln!(out, "serial = {}\nhome = {}", text(&robot.serial), name(robot.home))?;
+        if let Some(load_type) = &robot.load_type {
+            writeln!(out, "load_type = {}", text(load_type))?;
         }
     }
     Ok(())

@@ -85,6 +85,7 @@ pub fn layout(plan: &StorePlan, chance: &mut Chance) -> anyhow::Result<StoreLayo
         plates,
         products,
         facings,
+        robots: None,
     })
 }
 
