@@ -4,7 +4,8 @@
 //! multi-robot trajectory planning in well-formed infrastructures", ICAPS 2015): robots rest in bays and at home only,
 //! and a robot that rests never cuts others off. Here that means: bays and homes are ends of the map, each joined to
 //! one lane, and all lanes are joined to each other. Nodes are far enough apart that two robots on two nodes never
-//! touch, and no two edges cross.
+//! touch, no two edges cross, and no edge passes a node that is not its end too closely. So two robots touch only when
+//! they have a node in common, where "have" means to stand on it or to drive on an edge that ends there.
 
 use std::collections::BinaryHeap;
 
@@ -50,6 +51,12 @@ pub enum MapError {
     /// Two nodes are so near that robots on them would touch.
     #[error("{0:?} and {1:?} are {2:.2} m apart; robots need {3:.2} m")]
     TooNear(String, String, f64, f64),
+    /// An edge passes so near to a node that a robot on the one would touch a robot on the other.
+    #[error("the edge {1:?}-{2:?} passes {0:?} at {3:.2} m; robots need {4:.2} m")]
+    Narrow(String, String, String, f64, f64),
+    /// A node's place is no place.
+    #[error("{0:?} is not at a finite place")]
+    Nowhere(String),
     /// Two edges cross away from any node.
     #[error("the edges {0:?}-{1:?} and {2:?}-{3:?} cross")]
     Crossing(String, String, String, String),
@@ -82,6 +89,7 @@ impl RoadMap {
         }
         let mut map = Self { nodes, joined, far_m: Vec::new() };
         map.check_names()?;
+        map.check_places()?;
         map.check_rest()?;
         map.check_clear(edges, apart_m)?;
         map.far_m = (0..map.nodes.len())
@@ -95,6 +103,13 @@ impl RoadMap {
         names.sort_unstable();
         match names.windows(2).find(|w| w[0] == w[1]) {
             Some(w) => Err(MapError::SameName(w[0].to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    fn check_places(&self) -> Result<(), MapError> {
+        match self.nodes.iter().find(|n| !n.at.coords.iter().all(|c| c.is_finite())) {
+            Some(n) => Err(MapError::Nowhere(n.id.clone())),
             None => Ok(()),
         }
     }
@@ -140,6 +155,15 @@ impl RoadMap {
                 }
             }
         }
+        // Edges that do not cross are nearest to each other at an end of one of them.
+        for &(a, b) in edges {
+            for n in (0..self.nodes.len()).filter(|n| *n != a && *n != b) {
+                let gap_m = off_segment_m(self.nodes[n].at, self.nodes[a].at, self.nodes[b].at);
+                if gap_m < apart_m - 1e-9 {
+                    return Err(MapError::Narrow(name(n), name(a), name(b), gap_m, apart_m));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -170,6 +194,12 @@ impl RoadMap {
         &self.nodes
     }
 
+    /// The node of a name.
+    #[must_use]
+    pub fn named(&self, id: &str) -> Option<usize> {
+        self.nodes.iter().position(|n| n.id == id)
+    }
+
     /// A node's neighbours, and how far they are, metres.
     #[must_use]
     pub fn joined(&self, node: usize) -> &[(usize, f64)] {
@@ -183,6 +213,13 @@ impl RoadMap {
     }
 }
 
+/// How far a point is from a segment, metres.
+fn off_segment_m(p: Point2<f64>, a: Point2<f64>, b: Point2<f64>) -> f64 {
+    let along = b - a;
+    let share = ((p - a).dot(&along) / along.norm_squared().max(1e-12)).clamp(0.0, 1.0);
+    (p - (a + along * share)).norm()
+}
+
 /// Do two segments cross or touch?
 fn cross(a: Point2<f64>, b: Point2<f64>, c: Point2<f64>, d: Point2<f64>) -> bool {
     let side = |p: Point2<f64>, q: Point2<f64>, r: Point2<f64>| (q - p).perp(&(r - p));
@@ -190,5 +227,118 @@ fn cross(a: Point2<f64>, b: Point2<f64>, c: Point2<f64>, d: Point2<f64>) -> bool
         // Parallel segments on one line overlap only when their boxes do.
         let box_meets = |p: f64, q: f64, r: f64, s: f64| p.min(q) <= r.max(s) && r.min(s) <= p.max(q);
         box_meets(a.x, b.x, c.x, d.x) && box_meets(a.y, b.y, c.y, d.y)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const APART_M: f64 = 0.7;
+
+    fn node(id: &str, x_m: f64, y_m: f64, place: Place) -> Node {
+        Node { id: id.to_owned(), at: Point2::new(x_m, y_m), place }
+    }
+
+    /// A lane of three nodes with a bay at one end and a home at the other.
+    fn good() -> (Vec<Node>, Vec<(usize, usize)>) {
+        let nodes = vec![
+            node("bay", 0.0, 0.0, Place::Bay),
+            node("l1", 1.0, 0.0, Place::Lane),
+            node("l2", 3.0, 0.0, Place::Lane),
+            node("l3", 3.0, 2.0, Place::Lane),
+            node("home", 3.0, 3.0, Place::Home),
+        ];
+        (nodes, vec![(0, 1), (1, 2), (2, 3), (3, 4)])
+    }
+
+    fn refused(change: impl FnOnce(&mut Vec<Node>, &mut Vec<(usize, usize)>)) -> MapError {
+        let (mut nodes, mut edges) = good();
+        change(&mut nodes, &mut edges);
+        RoadMap::new(nodes, &edges, APART_M).expect_err("this map is not well formed")
+    }
+
+    #[test]
+    fn a_well_formed_map_knows_its_distances() {
+        let (nodes, edges) = good();
+        let map = RoadMap::new(nodes, &edges, APART_M).unwrap();
+        assert!((map.far_m(0, 4) - 6.0).abs() < 1e-9);
+        assert!((map.far_m(4, 0) - 6.0).abs() < 1e-9);
+        assert!((map.far_m(4, 2) - 3.0).abs() < 1e-9);
+        assert!(map.far_m(1, 0).is_infinite(), "a lane is no place to go to");
+        assert!(map.far_m(99, 0).is_infinite());
+        assert_eq!(map.named("home"), Some(4));
+        assert_eq!(map.named("nowhere"), None);
+        assert_eq!(map.joined(2).iter().map(|(n, _)| *n).collect::<Vec<_>>(), [1, 3]);
+        assert!(map.joined(99).is_empty());
+    }
+
+    #[test]
+    fn an_edge_joins_two_nodes_that_are_there() {
+        assert_eq!(refused(|_, edges| edges.push((2, 2))), MapError::NoSuchNode(4, 2, 2, 5));
+        assert_eq!(refused(|_, edges| edges.push((2, 5))), MapError::NoSuchNode(4, 2, 5, 5));
+    }
+
+    #[test]
+    fn names_are_unique() {
+        assert_eq!(refused(|nodes, _| nodes[2].id = "l1".into()), MapError::SameName("l1".into()));
+    }
+
+    #[test]
+    fn a_place_that_is_no_number_is_refused() {
+        assert_eq!(refused(|nodes, _| nodes[1].at.y = f64::NAN), MapError::Nowhere("l1".into()));
+    }
+
+    #[test]
+    fn who_rests_blocks_nobody() {
+        let not_an_end = |id: &str| MapError::NotAnEnd(id.into());
+        // On the way, without any way, and behind another place to rest.
+        assert_eq!(refused(|nodes, _| nodes[2].place = Place::Bay), not_an_end("l2"));
+        assert_eq!(
+            refused(|_, edges| {
+                edges.remove(0);
+            }),
+            not_an_end("bay")
+        );
+        assert_eq!(refused(|nodes, _| nodes[1].place = Place::Home), not_an_end("bay"));
+    }
+
+    #[test]
+    fn lanes_hang_together() {
+        assert_eq!(
+            refused(|_, edges| {
+                edges.remove(1);
+            }),
+            MapError::Apart("l2".into())
+        );
+    }
+
+    #[test]
+    fn robots_have_room_on_nodes_and_beside_edges() {
+        assert_eq!(
+            refused(|nodes, _| nodes[0].at.x = 0.5),
+            MapError::TooNear("bay".into(), "l1".into(), 0.5, APART_M)
+        );
+        // 0.5 m beside the edge l1-l2, and far from every node.
+        let beside = refused(|nodes, edges| {
+            nodes.push(node("bay2", 2.0, 0.5, Place::Bay));
+            nodes.push(node("l4", 2.0, 1.5, Place::Lane));
+            edges.extend([(5, 6), (6, 3)]);
+        });
+        assert!(
+            matches!(&beside, MapError::Narrow(n, a, b, ..) if (n.as_str(), a.as_str(), b.as_str()) == ("bay2", "l1", "l2")),
+            "{beside}"
+        );
+        assert!(beside.to_string().contains("passes \"bay2\" at 0.50 m; robots need 0.70 m"), "{beside}");
+    }
+
+    #[test]
+    fn edges_do_not_cross() {
+        let crossing = refused(|nodes, edges| {
+            nodes.push(node("l4", 2.0, -1.0, Place::Lane));
+            nodes.push(node("l5", 2.0, 1.0, Place::Lane));
+            edges.extend([(5, 6), (6, 3)]);
+        });
+        assert!(matches!(crossing, MapError::Crossing(..)), "{crossing}");
     }
 }
