@@ -13,6 +13,7 @@
 //! | [`attribution`] | shelf events into who took what, with probability |
 //! | [`visit`] | gates and shoppers into visits |
 //! | [`cart`] | attributed events into cart lines and receipts |
+//! | [`orders`] | online orders: reservations against the same shelves, substitutes, re-ordering |
 //! | [`store`] | all of the above, composed: the floor role's brain |
 //!
 //! The nouns are those of `docs/glossary.md`.
@@ -23,6 +24,7 @@ pub mod floor;
 pub mod geometry;
 pub mod ids;
 pub mod layout;
+pub mod orders;
 pub mod shelf;
 pub mod store;
 pub mod time;
