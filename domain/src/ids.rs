@@ -166,6 +166,16 @@ text_id! {
     Sku
 }
 text_id! {
+    free
+    /// An online order. It comes from other people's systems.
+    OrderId
+}
+text_id! {
+    free
+    /// Something that a robot or a person is to do.
+    TaskId
+}
+text_id! {
     /// One stay of one shopper in the store, from entry to exit.
     VisitId
 }

@@ -13,6 +13,7 @@
 //! | [`attribution`] | shelf events into who took what, with probability |
 //! | [`visit`] | gates and shoppers into visits |
 //! | [`cart`] | attributed events into cart lines and receipts |
+//! | [`orders`] | online orders: reservations against the same shelves, substitutes, re-ordering |
 //! | [`store`] | all of the above, composed: the floor role's brain |
 //! | [`fulfilment`] | orders into robots' ways: who fetches what, and who goes first |
 //!
@@ -25,6 +26,7 @@ pub mod fulfilment;
 pub mod geometry;
 pub mod ids;
 pub mod layout;
+pub mod orders;
 pub mod shelf;
 pub mod store;
 pub mod time;
