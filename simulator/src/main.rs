@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use linefree_simulator::{cli, nanostore, plaza};
+use linefree_simulator::{amr, cli, nanostore, plaza};
 
 /// Builds recordings: stores, shoppers and sensors with ground truth.
 #[derive(Parser)]
@@ -61,6 +61,16 @@ Examples:
   simulator robots --hours 100 --curve
   simulator robots --hours 20 --robots 10 --orders 240 --shoppers 90")]
     Robots(cli::RobotsArgs),
+    /// Simulated robots that speak VDA 5050 2.1 over MQTT, until Ctrl-C
+    #[command(after_help = "\
+Each robot of the store's [robots] is a peer of its own; docs/guide/robots.md. --faults takes fumble=P (a pick fails), \
+refuse=P (an order is refused), and times an hour: stuck=N, fatal=N, dropout=N.
+
+Examples:
+  simulator amr --bus mqtt://127.0.0.1:1883 --store store.toml
+  simulator amr --store store.toml --count 2 --speed 5
+  simulator amr --store store.toml --faults fumble=0.05,dropout=2 --seed 7")]
+    Amr(amr::AmrArgs),
     /// The PETS09-S2L1 clip as a shop floor: checks the script against the clip's ground truth, writes the recording
     #[command(after_help = "\
 Reads store.toml and script.toml in --source. Every action must be borne out by the ground truth: its shopper within \
@@ -111,6 +121,7 @@ fn main() -> anyhow::Result<()> {
         Command::Record(args) => cli::record(&args),
         Command::Score(args) => cli::score(&args),
         Command::Robots(args) => cli::robots(&args),
+        Command::Amr(args) => amr::run(args),
         Command::Honesty(args) => cli::honesty(&args),
         Command::Plaza { source, ground_truth, out, media } => {
             let ground_truth = ground_truth.unwrap_or_else(default_ground_truth);

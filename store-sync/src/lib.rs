@@ -7,6 +7,7 @@
 //! | [`projecting`] | ledger to projections, while it runs |
 //! | [`outbox`] | ledger to cloud |
 //! | [`downlink`] | the cloud's commands to the ledger |
+//! | [`robots`] | master control of the robots (VDA 5050) |
 //! | [`provision`] | the store's certificate authority, on the command line |
 //! | [`cloud`] | the contract with the cloud, and a reference of its side |
 //! | [`desk`] | accounts, audit log, answers that can still be undone |
@@ -30,6 +31,7 @@ pub mod live;
 pub mod outbox;
 pub mod projecting;
 pub mod provision;
+pub mod robots;
 pub mod serve;
 pub mod signed;
 pub mod trails;

@@ -110,6 +110,9 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
+/// Who a device is to a broker over TLS.
+pub type TlsIdentity = Arc<ClientConfig>;
+
 /// TLS of a device: it trusts the folder's authority only, and shows the source's certificate.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ use crate::acl::ROLES;
 use crate::topic::{Topic, TopicError, TopicKind};
 
 pub use authority::{Authority, Issued};
-pub use files::{IdentityDir, client_config, server_config};
+pub use files::{IdentityDir, TlsIdentity, client_config, server_config};
 
 /// Role of the broker's own certificate: it serves, and is no device.
 pub const BROKER: &str = "broker";

@@ -79,6 +79,8 @@ pub(super) fn read(
             MapError::Apart(_) => "add the edge that is missing, or remove the node",
             MapError::TooNear(..) => "move one of them, or correct apart_m",
             MapError::Crossing(..) => "put a lane node where they cross and join all four ends to it",
+            MapError::Narrow(..) => "move the node or the edge, or correct apart_m",
+            MapError::Nowhere(_) => "write its place in metres",
             MapError::SameName(_) | MapError::NoSuchNode(..) => "correct the node or edge",
         };
         edges_node.as_ref().unwrap_or(&node).mistake(error.to_string(), remedy);
