@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use linefree_bus::payload::{Event, Shoppers, Status};
 use serde::Serialize;
@@ -19,6 +19,9 @@ pub const RING: usize = 512;
 
 /// Least time between two messages of positions.
 pub const POSITIONS_EVERY: Duration = Duration::from_millis(100);
+
+/// Positions that are older say nothing of where people are now.
+pub const PEOPLE_FRESH: Duration = Duration::from_secs(2);
 
 /// Devices and floor roles that are remembered at once; further ones are ignored.
 const MAX_NAMES: usize = 4096;
@@ -73,6 +76,8 @@ struct Now {
     statuses: BTreeMap<String, Status>,
     shoppers: BTreeMap<String, Shoppers>,
     moved: bool,
+    /// When positions were last told.
+    told: Option<Instant>,
     /// What does not work now, by what it is about.
     troubles: BTreeMap<&'static str, String>,
 }
@@ -145,10 +150,19 @@ impl Live {
         if now.shoppers.len() < MAX_NAMES || now.shoppers.contains_key(&source) {
             now.shoppers.insert(source, shoppers);
             now.moved = true;
+            now.told = Some(Instant::now());
             let everyone = merged(&now);
             drop(now);
             self.trails.add(&everyone);
         }
+    }
+
+    /// Where people are; `None` before anybody told, or when nobody has told for [`PEOPLE_FRESH`].
+    #[must_use]
+    pub fn people(&self) -> Option<Vec<nalgebra::Point2<f64>>> {
+        let now = self.now();
+        let fresh = now.told.is_some_and(|told| told.elapsed() < PEOPLE_FRESH);
+        fresh.then(|| merged(&now).shoppers.iter().map(|s| nalgebra::Point2::from(s.at)).collect())
     }
 
     /// The youngest event time that anybody told; `None` before anybody did.

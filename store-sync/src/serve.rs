@@ -31,6 +31,7 @@ use crate::outbox::http::HttpCloud;
 use crate::outbox::nats::{NatsTrunk, TrunkUrl};
 use crate::outbox::{Deliver, Outbox, RunningOutbox};
 use crate::projecting::{Progress, Projecting};
+use crate::robots::service::{Robots, RobotsConfig};
 use crate::signed::SigningKey;
 
 /// How long a stop waits for each part that does not end by itself.
@@ -220,6 +221,7 @@ pub struct Server {
     projecting: Projecting,
     desk: tokio::task::JoinHandle<()>,
     first: Option<First>,
+    robots: Option<Robots>,
     _data: DataDir,
 }
 
@@ -285,6 +287,18 @@ impl Server {
             }
             None => (None, None),
         };
+        let robots = match &settings.layout.robots {
+            Some(_) => {
+                let watched = Arc::clone(&live);
+                let config = RobotsConfig {
+                    url: bus.clone(),
+                    identity: bus_identity.clone(),
+                    eyes: Box::new(move || watched.people()),
+                };
+                Some(Robots::start(&settings.layout, config)?)
+            }
+            None => None,
+        };
         let status = Status::online(LEDGER_SOURCE, "ledger", env!("CARGO_PKG_VERSION"));
         let mut config = BusConfig::new(bus.clone(), store, status.clone());
         for kind in [TopicKind::Event, TopicKind::Watermark, TopicKind::Shoppers, TopicKind::Status] {
@@ -324,7 +338,20 @@ impl Server {
             })
             .into_future(),
         );
-        Ok(Self { console, bus, stop, intake, web, outbox, downlink, projecting, desk, first, _data: data })
+        Ok(Self {
+            console,
+            bus,
+            stop,
+            intake,
+            web,
+            outbox,
+            downlink,
+            projecting,
+            desk,
+            first,
+            robots,
+            _data: data,
+        })
     }
 
     /// Where the API and console are.
@@ -337,6 +364,11 @@ impl Server {
     #[must_use]
     pub fn first(&self) -> Option<&First> {
         self.first.as_ref()
+    }
+
+    /// Master control of the robots, in a store that has any.
+    pub fn robots(&mut self) -> Option<&mut Robots> {
+        self.robots.as_mut()
     }
 
     /// Where devices find the bus.

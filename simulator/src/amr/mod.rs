@@ -70,8 +70,12 @@ pub fn run(args: AmrArgs) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut fleet = Vec::with_capacity(count);
         for robot in 0..count {
-            let setting =
-                peer::Setting { url: args.bus.clone(), speed: args.speed, seed: args.seed, faults: args.faults };
+            let setting = peer::Setting {
+                url: args.bus.clone(),
+                speed: args.speed,
+                seed: args.seed,
+                faults: args.faults,
+            };
             fleet.push(peer::start(&floor, robot, &setting)?);
         }
         let mut screen = std::io::stderr();

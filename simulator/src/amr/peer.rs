@@ -138,7 +138,8 @@ impl Body {
             }
         }
         if let Some(peer) = peer {
-            let offline = self.amr.connection(self.next(2), ConnectionState::Offline, wall_us());
+            let number = self.next(2);
+            let offline = self.amr.connection(number, ConnectionState::Offline, wall_us());
             self.send(&peer, RobotTopic::Connection, &offline);
             peer.close(Duration::from_secs(2)).await;
         }
@@ -157,7 +158,8 @@ impl Body {
     fn hear(&mut self, peer: Option<&Peer>, event: PeerEvent) {
         match event {
             PeerEvent::Connected => {
-                let online = self.amr.connection(self.next(2), ConnectionState::Online, wall_us());
+                let number = self.next(2);
+                let online = self.amr.connection(number, ConnectionState::Online, wall_us());
                 if let Some(peer) = peer {
                     self.send(peer, RobotTopic::Connection, &online);
                 }
@@ -194,18 +196,21 @@ impl Body {
         }
         let now_us = wall_us();
         if std::mem::take(&mut self.amr.factsheet_wanted) {
-            let factsheet = self.amr.factsheet(self.next(3), now_us);
+            let number = self.next(3);
+            let factsheet = self.amr.factsheet(number, now_us);
             self.send(peer, RobotTopic::Factsheet, &factsheet);
         }
         if self.amr.news || now_us - self.told_us >= STATE_EVERY_US {
-            let state = self.amr.state(self.next(0), now_us);
+            let number = self.next(0);
+            let state = self.amr.state(number, now_us);
             if self.send(peer, RobotTopic::State, &state) {
                 self.amr.news = false;
                 self.told_us = now_us;
             }
         }
         if now_us - self.shown_us >= VISUALIZATION_EVERY_US {
-            let visualization = self.amr.visualization(self.next(1), now_us);
+            let number = self.next(1);
+            let visualization = self.amr.visualization(number, now_us);
             self.send(peer, RobotTopic::Visualization, &visualization);
             self.shown_us = now_us;
         }

@@ -238,7 +238,8 @@ impl Amr {
 
     fn init_position(&mut self, action: &Action) -> Result<(), Refusal> {
         let bad = |key: &str| ("instantActionError", format!("initPosition without {key}"));
-        let number = |key: &str| action.parameter(key).and_then(serde_json::Value::as_f64).ok_or_else(|| bad(key));
+        let number =
+            |key: &str| action.parameter(key).and_then(serde_json::Value::as_f64).ok_or_else(|| bad(key));
         let text = |key: &str| action.parameter(key).and_then(|v| v.as_str()).ok_or_else(|| bad(key));
         if !self.is_idle() {
             return Err(("instantActionError", "it has an order".to_owned()));
