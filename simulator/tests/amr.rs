@@ -1,10 +1,13 @@
 //! Master control and simulated robots: in simulated time with faults and lost messages, and over a real broker.
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests are not known as tests to clippy.
 
+mod grid;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use grid::{pick, store};
 use jsonschema::Validator;
 use linefree_bus::broker::{BrokerConfig, EmbeddedBroker};
 use linefree_bus::vda5050::order::{InstantActions, Order};
@@ -12,86 +15,15 @@ use linefree_bus::vda5050::peer::{Peer, PeerConfig, PeerEvent};
 use linefree_bus::vda5050::state::{Connection, ConnectionState, State};
 use linefree_bus::vda5050::topic::{ROBOT_TOPICS, RobotTopic, RobotTopics};
 use linefree_bus::vda5050::{Message, RobotId, decode, encode};
-use linefree_domain::ids::{PlateId, PlateIndex};
-use linefree_domain::layout::{Bay, Plate, RobotFloor, RobotPost, Station, StoreLayout};
-use linefree_recording::StoreFile;
+use linefree_domain::layout::StoreLayout;
 use linefree_simulator::amr::faults::Faults;
 use linefree_simulator::amr::peer;
 use linefree_simulator::amr::vehicle::{Amr, Trouble};
 use linefree_simulator::chance::Chance;
-use linefree_simulator::robots::floor::Floor;
-use nalgebra::{Point2, Point3};
 use serde_json::Value;
 use store_sync::robots::control::{MasterControl, Output};
 use store_sync::robots::service::{Command, Robots, RobotsConfig};
-use store_sync::robots::{RobotTask, RobotTaskKind, STAFF, TaskState, TaskUpdate};
-
-const EMPTY: &str = "format = 1\n[store]\nid = \"grid\"\nname = \"Grid\"\ntimezone = \"UTC\"\ncurrency = \"EUR\"\n\
-                     floor = [[0, 0], [40, 0], [40, 40], [0, 40]]\n";
-
-/// A store with aisles for so many robots, a plate at each bay.
-fn store(robots: usize) -> StoreLayout {
-    let made = Floor::for_robots(robots).unwrap();
-    let mut layout = StoreFile::parse(Path::new("store.toml"), EMPTY).unwrap().layout;
-    let nodes = made.map.nodes().to_vec();
-    let mut edges = Vec::new();
-    for a in 0..nodes.len() {
-        edges.extend(made.map.joined(a).iter().map(|(b, _)| *b).filter(|b| *b > a).map(|b| (a, b)));
-    }
-    let at = Point2::new(0.0, 0.0);
-    layout.plates = (0..made.bays.len())
-        .map(|i| Plate {
-            id: PlateId::new(&format!("g/1/{i}")).unwrap(),
-            gondola: 0,
-            centre: Point3::new(0.0, 0.0, 1.0),
-            corners: [at; 4],
-        })
-        .collect();
-    let post = |(i, home): (usize, &usize)| RobotPost {
-        manufacturer: "linefree".to_owned(),
-        serial: format!("amr-{i}"),
-        home: *home,
-        load_type: None,
-    };
-    layout.robots = Some(RobotFloor {
-        interface: "uagv".to_owned(),
-        map: "grid".to_owned(),
-        apart_m: 0.7,
-        speed_m_s: 1.2,
-        slow_m_s: 0.4,
-        slow_within_m: 1.5,
-        totes: 2,
-        staff_after: 3,
-        edges,
-        bays: made
-            .bays
-            .iter()
-            .enumerate()
-            .map(|(i, node)| Bay { node: *node, plates: vec![PlateIndex(i)] })
-            .collect(),
-        stations: made
-            .counters
-            .iter()
-            .map(|node| Station { name: "counter".to_owned(), node: *node })
-            .collect(),
-        robots: made.homes.iter().enumerate().map(post).collect(),
-        nodes,
-    });
-    layout
-}
-
-fn pick(task: &str, plate: usize, due_us: i64) -> RobotTask {
-    RobotTask {
-        task: task.to_owned(),
-        kind: RobotTaskKind::Pick,
-        order: Some("o-1".to_owned()),
-        sku: "4006381333931".to_owned(),
-        quantity: 1,
-        plate: format!("g/1/{plate}"),
-        deliver_to: String::new(),
-        due_us,
-    }
-}
+use store_sync::robots::{STAFF, TaskState, TaskUpdate};
 
 /// The official schemas.
 struct Official(BTreeMap<&'static str, Validator>);

@@ -142,7 +142,10 @@ impl MasterControl {
         }
         let reached = (state.last_node_sequence_id / 2) as usize;
         let even = state.last_node_sequence_id.is_multiple_of(2);
-        if even && reached > trip.reached {
+        // Some tell the number of their last order's last node until they begin to move: it is the node that they are at.
+        let stale = !trip.is_node(&self.map, reached, &state.last_node_id)
+            && trip.is_node(&self.map, trip.reached, &state.last_node_id);
+        if even && reached > trip.reached && !stale {
             if reached >= trip.released || !trip.is_node(&self.map, reached, &state.last_node_id) {
                 return Follows::OffTheWay(format!(
                     "the robot says that it is at {:?}, where it was not sent",
