@@ -17,7 +17,9 @@
 //! we do not know are passed over: a robot may be newer or talkative. Three deviations that are common in the field are
 //! accepted: `PAUSED` as the status of an action (the standard's text has it, its schema has not), timestamps without a
 //! zone (read as UTC), and any minor version of major version 2.
-//! **What is written** fits the schemas: optional fields are left out rather than sent as null.
+//! **What is written** fits the schemas: optional fields are left out rather than sent as null. A robot that speaks 2.0
+//! gets messages with its own version in the header, and its instant actions under both names that the standard has had
+//! for them.
 //! **Limits.** A payload has at most [`MAX_PAYLOAD_BYTES`](crate::codec::MAX_PAYLOAD_BYTES) bytes.
 
 pub mod check;

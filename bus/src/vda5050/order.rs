@@ -239,6 +239,18 @@ pub struct InstantActions {
     pub header: Header,
     /// What to do.
     pub actions: Vec<Action>,
+    /// The same under the name that version 2.0 had for it; empty for robots that speak 2.1.
+    #[serde(default, rename = "instantActions", skip_serializing_if = "Vec::is_empty")]
+    pub instant_actions: Vec<Action>,
+}
+
+impl InstantActions {
+    /// For a robot of the header's version.
+    #[must_use]
+    pub fn new(header: Header, actions: Vec<Action>) -> Self {
+        let old = header.version.starts_with("2.0");
+        Self { header, instant_actions: if old { actions.clone() } else { Vec::new() }, actions }
+    }
 }
 
 impl Message for InstantActions {

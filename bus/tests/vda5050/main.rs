@@ -56,7 +56,7 @@ fn orders_fit() {
 
 #[test]
 fn instant_actions_fit() {
-    made_fit("instantActions", |d| InstantActions { header: d.header(), actions: d.list(Dice::action) });
+    made_fit("instantActions", |d| InstantActions::new(d.header(), d.list(Dice::action)));
 }
 
 #[test]

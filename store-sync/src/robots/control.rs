@@ -197,9 +197,13 @@ impl MasterControl {
         self.think(now_us);
     }
 
-    /// Connected to the broker, perhaps again: every robot is asked how it is.
+    /// Connected to the broker, perhaps again: every robot that has been heard is asked how it is. The others speak first,
+    /// so that it is known which version of the protocol they speak.
     pub fn handle_connected(&mut self, now_us: i64) {
         for v in 0..self.vehicles.len() {
+            if self.vehicles[v].link == Link::Unheard {
+                continue;
+            }
             self.instant(v, "stateRequest", Vec::new(), now_us);
         }
     }
@@ -365,7 +369,7 @@ impl MasterControl {
             action.blocking_type = linefree_bus::vda5050::order::BlockingType::None;
         }
         let header = self.header(v, 1, now_us);
-        let message = InstantActions { header, actions: vec![action] };
+        let message = InstantActions::new(header, vec![action]);
         self.out.push_back(Output::InstantActions(self.vehicles[v].id.clone(), message));
         id
     }
