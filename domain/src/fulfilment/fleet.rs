@@ -1,8 +1,8 @@
 //! Which robot takes which orders: all robots that could, and all orders that wait, looked at together.
 //!
 //! Every robot with room and every one or two of the orders is a *proposal*. It costs the time that the robot's tour
-//! grows by, and is worth the urgency of its orders: 1 for one that would just be in time, less by `e` for every ten
-//! minutes to spare, and next to nothing for one that is late anyway. The proposal with the highest worth a second is
+//! grows by, and is worth the urgency of its orders: 1 for one that would just be in time, less by a factor of `e` for
+//! every half hour to spare, and next to nothing for one that is late anyway. The proposal with the highest worth a second is
 //! taken, and so on until nobody has room or nothing waits. That is the "apparent tardiness cost" rule (Vepsalainen,
 //! Morton: "Priority rules for job shops with weighted tardiness costs", Management Science 1987) in its form for
 //! batches (Balasubramanian, Monch, Fowler, Pfund: "Genetic algorithm based scheduling of parallel batch machines with
@@ -18,11 +18,12 @@ use super::road_map::RoadMap;
 use super::tour::shortest;
 
 /// Orders that are tried as the first of a pair.
-pub const SEEDS: usize = 16;
+pub const SEEDS: usize = 32;
 /// Orders that are tried beside each of them.
-pub const PARTNERS: usize = 12;
-/// To have so much more time to spare makes an order less urgent by `e`, seconds.
-const CALM_S: f64 = 600.0;
+pub const PARTNERS: usize = 20;
+/// To have so much more time to spare makes an order less urgent by a factor of `e`, seconds: about what orders have at
+/// first. Much less forgets that saved ways are time for all, much more forgets whose time runs out.
+const CALM_S: f64 = 1800.0;
 /// What an order is worth that is late anyway, and by how much more for every hour that it is late: it gives way to those
 /// that can still be in time, but not for ever.
 const LATE_WORTH: f64 = 0.02;
@@ -245,5 +246,129 @@ impl Pace {
     #[must_use]
     pub fn m_per_s(&self) -> f64 {
         self.m_per_s
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::Point2;
+
+    use super::super::road_map::{Node, Place};
+    use super::*;
+
+    const SECOND_US: i64 = 1_000_000;
+
+    /// A lane of ten nodes, 2 m apart, a bay beside each (11 to 20), a counter (10) at the beginning.
+    fn map() -> RoadMap {
+        let node = |id: String, x_m: f64, y_m: f64, place| Node { id, at: Point2::new(x_m, y_m), place };
+        let mut nodes: Vec<Node> =
+            (0..10).map(|i| node(format!("l{i}"), f64::from(i) * 2.0, 0.0, Place::Lane)).collect();
+        nodes.push(node("counter".into(), -1.0, 0.0, Place::Bay));
+        let mut edges: Vec<(usize, usize)> = (0..9).map(|i| (i, i + 1)).collect();
+        edges.push((0, 10));
+        for i in 0..10 {
+            nodes.push(node(format!("bay{i}"), f64::from(i) * 2.0, 1.0, Place::Bay));
+            edges.push((i as usize, nodes.len() - 1));
+        }
+        RoadMap::new(nodes, &edges, 0.7).unwrap()
+    }
+
+    const ESTIMATE: Estimate = Estimate { m_per_s: 1.0, pick_s: 20.0, hand_over_s: 10.0 };
+
+    fn fleet(map: &RoadMap) -> Fleet<'_> {
+        Fleet { map, counters: &[10], room: 2, estimate: ESTIMATE }
+    }
+
+    fn job(id: u64, due_s: i64, bays: &[usize]) -> Job {
+        Job { id, placed_us: id as i64, due_us: due_s * SECOND_US, bays: bays.to_vec() }
+    }
+
+    fn ready(robot: usize, from: usize) -> Ready {
+        Ready { robot, from, at_us: 0, carries: Vec::new(), to_pick: Vec::new() }
+    }
+
+    #[test]
+    fn a_tour_takes_its_ways_picks_and_handing_over() {
+        let map = map();
+        let takes_s = fleet(&map).takes_s(&ready(0, 10), &[&job(1, 900, &[11, 13])]);
+        // 1 + 4 m along the lane with two spurs each way, and back.
+        assert!((takes_s - (2.0 + 6.0 + 6.0 + 40.0 + 10.0)).abs() < 1e-9, "{takes_s}");
+        assert!(fleet(&map).takes_s(&ready(0, 10), &[]).abs() < 1e-9);
+    }
+
+    #[test]
+    fn every_order_is_taken_once_and_nobody_takes_more_than_fits() {
+        let map = map();
+        let waiting: Vec<Job> = (0..7).map(|i| job(i, 600 + i as i64 * 60, &[11 + i as usize])).collect();
+        for choice in [Choice::LeastSlack, Choice::FirstCome, Choice::NearestFirst] {
+            let taken = fleet(&map).assign(choice, &[ready(4, 11), ready(9, 20)], &waiting);
+            let mut all: Vec<usize> = taken.iter().flat_map(|t| t.jobs.iter().copied()).collect();
+            assert_eq!(all.len(), 4, "{choice:?}: two robots with room for two");
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), 4, "{choice:?}");
+            assert!(taken.iter().all(|t| t.jobs.len() <= 2 && [4, 9].contains(&t.robot)));
+        }
+        assert!(fleet(&map).assign(Choice::LeastSlack, &[], &waiting).is_empty());
+        assert!(fleet(&map).assign(Choice::LeastSlack, &[ready(0, 11)], &[]).is_empty());
+    }
+
+    #[test]
+    fn orders_that_lie_together_go_together_each_to_the_robot_that_is_near() {
+        let map = map();
+        let waiting = [job(0, 900, &[12]), job(1, 900, &[19]), job(2, 900, &[12]), job(3, 900, &[20])];
+        let mut taken = fleet(&map).assign(Choice::LeastSlack, &[ready(0, 20), ready(1, 11)], &waiting);
+        taken.iter_mut().for_each(|t| t.jobs.sort_unstable());
+        taken.sort_by_key(|t| t.robot);
+        let of = |robot, jobs: &[usize]| Taken { robot, jobs: jobs.to_vec() };
+        assert_eq!(taken, [of(0, &[1, 3]), of(1, &[0, 2])]);
+    }
+
+    #[test]
+    fn what_is_late_anyway_gives_way_but_not_for_ever() {
+        let map = map();
+        let one = Fleet { room: 1, ..fleet(&map) };
+        let waiting = [job(0, 10, &[15]), job(1, 300, &[15])];
+        assert_eq!(one.assign(Choice::LeastSlack, &[ready(0, 11)], &waiting)[0].jobs, [1]);
+        assert_eq!(one.assign(Choice::LeastSlack, &[ready(0, 11)], &waiting[..1])[0].jobs, [0]);
+        let old = [job(0, -24 * 3600, &[15]), job(1, 3000, &[15])];
+        assert_eq!(one.assign(Choice::LeastSlack, &[ready(0, 11)], &old)[0].jobs, [0]);
+    }
+
+    #[test]
+    fn an_order_joins_a_load_unless_that_makes_it_late() {
+        let map = map();
+        let carried =
+            |due_s: i64| Ready { carries: vec![job(0, due_s, &[12])], to_pick: vec![12], ..ready(0, 11) };
+        let far = [job(1, 900, &[20])];
+        assert_eq!(fleet(&map).assign(Choice::LeastSlack, &[carried(900)], &far)[0].jobs, [0]);
+        assert!(fleet(&map).assign(Choice::LeastSlack, &[carried(40)], &far).is_empty());
+        assert!(
+            fleet(&map).assign(Choice::FirstCome, &[carried(900)], &far).is_empty(),
+            "yardsticks fill once"
+        );
+    }
+
+    #[test]
+    fn staff_take_over_what_robots_miss_and_they_do_not() {
+        let map = map();
+        let walks = Estimate { m_per_s: 1.0, pick_s: 15.0, hand_over_s: 10.0 };
+        let waiting = [job(0, 900, &[20]), job(1, 100, &[20]), job(2, 20, &[20])];
+        let staff = ready(0, 10);
+        assert_eq!(fleet(&map).rescue(&waiting, 200 * SECOND_US, &staff, &walks), Some(1));
+        assert_eq!(fleet(&map).rescue(&waiting, 0, &staff, &walks), None, "a robot is in time");
+    }
+
+    #[test]
+    fn pace_is_learned() {
+        let mut pace = Pace::new(0.6);
+        for _ in 0..2000 {
+            pace.saw(10.0, 10.0);
+            pace.saw(10.0, 30.0);
+        }
+        assert!((pace.m_per_s() - 0.5).abs() < 0.01, "{}", pace.m_per_s());
+        pace.saw(0.0, 5.0);
+        pace.saw(5.0, 0.0);
+        assert!((pace.m_per_s() - 0.5).abs() < 0.01);
     }
 }
