@@ -60,7 +60,7 @@ fn map(dice: &mut Dice, robots: usize) -> (RoadMap, Vec<usize>, Vec<usize>) {
         .collect();
     let (mut homes, mut bays) = (Vec::new(), Vec::new());
     let bays_wanted = 1 + dice.roll(robots + 4);
-    while homes.len() < robots || bays.len() < bays_wanted {
+    while !corners.is_empty() && (homes.len() < robots || bays.len() < bays_wanted) {
         let (n, dx_m, dy_m) = corners.swap_remove(dice.roll(corners.len()));
         let home = homes.len() < robots;
         let at = nodes[n].at + nalgebra::Vector2::new(dx_m, dy_m);
@@ -98,7 +98,7 @@ fn plays(seed: u64) {
     let robots = 1 + dice.roll(7);
     let (map, homes, bays) = map(&mut dice, robots);
     let base = 1 + dice.roll(4);
-    let mut traffic = Traffic::new(map, &homes, 1.0).unwrap().with_base(base);
+    let mut traffic = Traffic::new(map, &homes, 1.0).expect("homes are free").with_base(base);
     let mut bodies: Vec<Body> = homes
         .iter()
         .map(|h| Body {

@@ -8,7 +8,6 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::honesty;
-use crate::robots::{report, run::Setting};
 use crate::scenario::{self, LayoutKind, ScenarioKind};
 use crate::score::{self, Options, Report};
 use crate::simulation::{Evidence, Simulation};
@@ -74,71 +73,6 @@ pub struct HonestyArgs {
     /// Where the plot is written
     #[arg(long, value_name = "FILE", default_value = "docs/images/shelf-signals.svg")]
     out: PathBuf,
-}
-
-/// Options of `robots`.
-#[derive(Debug, Args)]
-pub struct RobotsArgs {
-    /// Simulated hours of least slack; the two yardsticks run as long
-    #[arg(long, default_value_t = 20)]
-    hours: u32,
-    /// Decides demand, shoppers and faults
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// How many robots
-    #[arg(long, default_value_t = 10)]
-    robots: usize,
-    /// Orders in an hour [default: 20 for each robot]
-    #[arg(long)]
-    orders: Option<f64>,
-    /// Shoppers in the store [default: 6 for each robot]
-    #[arg(long)]
-    shoppers: Option<usize>,
-    /// Also grow the fleet up to 100 robots, with store, orders and shoppers
-    #[arg(long)]
-    curve: bool,
-    /// Runs at once [default: all cores]
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
-}
-
-/// Simulates robots and prints how many orders were in time, as a Markdown table.
-///
-/// # Errors
-/// When two robots met, somebody was stuck for ever, or an order was lost; the table is printed before.
-pub fn robots(args: &RobotsArgs) -> anyhow::Result<()> {
-    use linefree_domain::fulfilment::dispatch::Choice;
-    ensure!((1..=200).contains(&args.robots), "--robots takes 1 to 200");
-    let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let setting = |robots: usize, hours, choice| Setting {
-        robots,
-        shoppers: args.shoppers.filter(|_| robots == args.robots).unwrap_or(robots * 6),
-        orders_per_hour: args.orders.filter(|_| robots == args.robots).unwrap_or(robots as f64 * 20.0),
-        hours,
-        seed: args.seed,
-        choice,
-    };
-    let mut rows = vec![
-        setting(args.robots, args.hours, Choice::LeastSlack),
-        setting(args.robots, args.hours, Choice::FirstCome),
-        setting(args.robots, args.hours, Choice::NearestFirst),
-    ];
-    if args.curve {
-        let hours = (args.hours / 10).max(1);
-        rows.extend([20, 40, 60, 80, 100].map(|n| setting(n, hours, Choice::LeastSlack)));
-    }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} hours, {eta} to go")?;
-    let bar = ProgressBar::new(rows.iter().map(|r| u64::from(r.hours)).sum()).with_style(style);
-    let mut screen = io::stdout().lock();
-    write!(screen, "{}", report::head())?;
-    let mut broken = 0;
-    for row in &rows {
-        let outcome = report::stretch(*row, jobs, &bar)?;
-        broken += outcome.collisions + outcome.deadlocks + outcome.lost;
-        write!(screen, "{}", report::row(row, &outcome))?;
-    }
-    ensure!(broken == 0, "robots met, were stuck for ever, or lost an order; see the table");
-    Ok(())
 }
 
 /// Compares simulated with real shelf signals.

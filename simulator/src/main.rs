@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use linefree_simulator::robots::command;
 use linefree_simulator::{amr, cli, nanostore, plaza};
 
 /// Builds recordings: stores, shoppers and sensors with ground truth.
@@ -17,6 +18,7 @@ Examples:
   simulator list
   simulator record pick-and-put-back --seed 7 --out /tmp/r
   simulator score --scenarios all --seeds 1..9 --report score.json
+  simulator robots --hours 20                       robots that pick orders among shoppers
   simulator plaza                                   build simulator/recordings/plaza again, byte for byte
   simulator plaza --media .linefree/media/vtest.avi  and link the clip into it
   simulator nanostore --data ../shared/data/nanostore --out /tmp/nanostore
@@ -53,14 +55,20 @@ Examples:
     Honesty(cli::HonestyArgs),
     /// Robots that pick online orders among shoppers: how many are in time, beside two yardsticks
     #[command(after_help = "\
-What is assumed is in docs/design/fulfilment.md. Collisions, deadlocks or lost orders make the command fail.
+Each row is one way to choose which robot fetches what: by the least time to spare (ours), first come first served, and \
+the nearest first. All meet the same orders, shoppers and faults. `without staff` counts what staff handed over as late; \
+`busy` is the share of time in which robots have an order; a planning step shares out the orders or finds one way.
+
+Collisions, deadlocks and orders that are never handed over make the command fail. What is assumed about robots, \
+people and orders is in docs/design/fulfilment.md.
 
 Examples:
-  simulator robots
-  simulator robots --hours 1000 --seed 1
-  simulator robots --hours 100 --curve
-  simulator robots --hours 20 --robots 10 --orders 240 --shoppers 90")]
-    Robots(cli::RobotsArgs),
+  simulator robots                                            one simulated day, seconds
+  simulator robots --hours 1000 --seed 7 --orders 200,240      the table of docs/design/fulfilment.md, minutes
+  simulator robots --hours 20 --robots 20 --orders 300 --shoppers 90
+  simulator robots --staff 0                                  what robots manage alone
+  simulator robots --curve --hours 4 --jobs 1                 fleets up to 100 robots: table and docs/images/robots.svg")]
+    Robots(command::RobotsArgs),
     /// Simulated robots that speak VDA 5050 2.1 over MQTT, until Ctrl-C
     #[command(after_help = "\
 Each robot of the store's [robots] is a peer of its own; docs/guide/robots.md. --faults takes fumble=P (a pick fails), \
@@ -120,7 +128,7 @@ fn main() -> anyhow::Result<()> {
         Command::List => cli::list(),
         Command::Record(args) => cli::record(&args),
         Command::Score(args) => cli::score(&args),
-        Command::Robots(args) => cli::robots(&args),
+        Command::Robots(args) => command::robots(&args),
         Command::Amr(args) => amr::run(args),
         Command::Honesty(args) => cli::honesty(&args),
         Command::Plaza { source, ground_truth, out, media } => {

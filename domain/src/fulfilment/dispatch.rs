@@ -132,3 +132,62 @@ impl Dispatcher<'_> {
         chosen
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::Point2;
+
+    use super::super::road_map::{Node, Place};
+    use super::*;
+
+    /// A lane of six nodes, 5 m apart, with a counter (6) at its beginning and a bay (7 to 12) at each.
+    fn map() -> RoadMap {
+        let node = |id: String, x_m: f64, y_m: f64, place| Node { id, at: Point2::new(x_m, y_m), place };
+        let mut nodes: Vec<Node> =
+            (0..6).map(|i| node(format!("l{i}"), f64::from(i) * 5.0, 0.0, Place::Lane)).collect();
+        nodes.push(node("counter".into(), -1.0, 0.0, Place::Bay));
+        let mut edges: Vec<(usize, usize)> = (0..5).map(|i| (i, i + 1)).collect();
+        edges.push((0, 6));
+        for i in 0..6 {
+            nodes.push(node(format!("bay{i}"), f64::from(i) * 5.0, 1.0, Place::Bay));
+            edges.push((i as usize, nodes.len() - 1));
+        }
+        RoadMap::new(nodes, &edges, 0.7).unwrap()
+    }
+
+    fn chosen(choice: Choice, waiting: &[Job]) -> Vec<usize> {
+        let map = map();
+        let estimate = Estimate { m_per_s: 1.0, pick_s: 20.0, hand_over_s: 10.0 };
+        Dispatcher { map: &map, from: 6, counter: 6, room: 2, estimate }.choose(choice, waiting, 0)
+    }
+
+    fn job(id: u64, placed_s: i64, due_s: i64, bay: usize) -> Job {
+        Job { id, placed_us: placed_s * 1_000_000, due_us: due_s * 1_000_000, bays: vec![bay] }
+    }
+
+    #[test]
+    fn a_tour_goes_on_to_the_nearest() {
+        let (way, to_last_m) = tour(&map(), 6, &[12, 7, 9]);
+        assert_eq!(way, [7, 9, 12]);
+        assert!((to_last_m - (2.0 + 12.0 + 17.0)).abs() < 1e-9, "{to_last_m}");
+        assert_eq!(tour(&map(), 6, &[]), (vec![], 0.0));
+    }
+
+    #[test]
+    fn each_choice_is_what_it_says() {
+        // The far one came first, the near one last; the middle one is urgent and the far one lies behind it.
+        let waiting =
+            [job(1, -300, 900, 12), job(2, -200, 70, 10), job(3, -100, 3000, 7), job(4, -50, 3000, 8)];
+        assert_eq!(chosen(Choice::FirstCome, &waiting), [0, 1]);
+        assert_eq!(chosen(Choice::NearestFirst, &waiting), [2, 3]);
+        assert_eq!(chosen(Choice::LeastSlack, &waiting), [1], "a second one would make it late");
+        assert!(chosen(Choice::LeastSlack, &[]).is_empty());
+    }
+
+    #[test]
+    fn what_is_late_already_waits_until_nothing_else_does() {
+        let waiting = [job(1, 0, 5, 7), job(2, 0, 3000, 12)];
+        assert_eq!(chosen(Choice::LeastSlack, &waiting)[0], 1);
+        assert_eq!(chosen(Choice::LeastSlack, &waiting[..1]), [0]);
+    }
+}

@@ -45,6 +45,9 @@ fn gaps(busy: &[Span]) -> Vec<Span> {
     out
 }
 
+/// For each node and gap the earliest visit, and the node and gap before it.
+type Best = HashMap<(usize, usize), (Visit, Option<(usize, usize)>)>;
+
 /// What a search needs to know.
 pub struct Question<'q> {
     /// Where robots may drive.
@@ -69,7 +72,7 @@ pub fn earliest(question: &Question<'_>, from: usize, goal: usize, now_us: i64) 
     let mut known_gaps: HashMap<usize, Vec<Span>> = HashMap::new();
     let start_gap = gaps(&busy[from]).iter().position(|g| g.from_us <= now_us && now_us < g.to_us)?;
     // Arrival and predecessor of the best way into each (node, gap).
-    let mut best: HashMap<(usize, usize), (Visit, Option<(usize, usize)>)> = HashMap::new();
+    let mut best: Best = HashMap::new();
     let first = Visit { node: from, held_us: now_us, there_us: now_us };
     best.insert((from, start_gap), (first, None));
     let mut open = BinaryHeap::from([Reverse((now_us + at_least_us(from), now_us, from, start_gap))]);
@@ -110,8 +113,6 @@ pub fn earliest(question: &Question<'_>, from: usize, goal: usize, now_us: i64) 
     }
     None
 }
-
-type Best = HashMap<(usize, usize), (Visit, Option<(usize, usize)>)>;
 
 fn trace(best: &Best, end: (usize, usize)) -> Vec<Visit> {
     let mut way = Vec::new();

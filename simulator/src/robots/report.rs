@@ -1,6 +1,5 @@
 //! The tables of `simulator robots`.
 
-use std::fmt::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
@@ -31,7 +30,7 @@ pub fn stretch(setting: Setting, jobs: usize, bar: &ProgressBar) -> anyhow::Resu
                     let hours = (setting.hours - i * 20).min(20);
                     let seed = setting.seed.wrapping_add(u64::from(i) << 32);
                     let outcome = run(floor, Setting { hours, seed, ..setting });
-                    bar.inc(u64::from(hours));
+                    bar.inc(u64::from(hours) * setting.robots as u64);
                     if send.send(outcome).is_err() {
                         break;
                     }
@@ -50,41 +49,78 @@ pub fn stretch(setting: Setting, jobs: usize, bar: &ProgressBar) -> anyhow::Resu
 /// The head of the table.
 #[must_use]
 pub fn head() -> String {
-    "| choice | robots | hours | orders | on time | mean min | collisions | deadlocks | lost | breakdowns | planning ms: median | 99.9 % | worst |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n".to_owned()
+    let columns = [
+        "choice",
+        "robots",
+        "staff",
+        "orders/h",
+        "hours",
+        "orders",
+        "on time",
+        "without staff",
+        "by staff",
+        "mean min",
+        "worst min",
+        "busy",
+        "collisions",
+        "deadlocks",
+        "lost",
+        "breakdowns",
+        "planning ms: median",
+        "99.9 %",
+        "worst",
+    ];
+    format!("| {} |\n|{}\n", columns.join(" | "), " --- |".repeat(columns.len()))
+}
+
+/// How a choice is called.
+#[must_use]
+pub fn name(choice: Choice) -> &'static str {
+    match choice {
+        Choice::FirstCome => "first come",
+        Choice::NearestFirst => "nearest first",
+        Choice::LeastSlack => "least slack",
+    }
+}
+
+/// The planning times that a share of the steps stay under, milliseconds.
+#[must_use]
+pub fn planning_ms<const N: usize>(outcome: &Outcome, shares: [f64; N]) -> [f64; N] {
+    let mut times = outcome.planning_us.clone();
+    times.sort_unstable();
+    shares.map(|share| {
+        let i = ((times.len().saturating_sub(1)) as f64 * share) as usize;
+        f64::from(times.get(i).copied().unwrap_or(0)) / 1000.0
+    })
 }
 
 /// One row.
 #[must_use]
 pub fn row(setting: &Setting, outcome: &Outcome) -> String {
-    let mut times = outcome.planning_us.clone();
-    times.sort_unstable();
-    let ms = |share: f64| {
-        let i = ((times.len().saturating_sub(1)) as f64 * share) as usize;
-        f64::from(times.get(i).copied().unwrap_or(0)) / 1000.0
-    };
-    let name = match setting.choice {
-        Choice::FirstCome => "first come",
-        Choice::NearestFirst => "nearest first",
-        Choice::LeastSlack => "least slack",
-    };
     let orders = outcome.orders.max(1) as f64;
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = writeln!(
-        text,
-        "| {name} | {} | {} | {} | {:.2} % | {:.1} | {} | {} | {} | {} | {:.2} | {:.2} | {:.2} |",
-        setting.robots,
-        setting.hours,
-        outcome.orders,
-        outcome.on_time as f64 / orders * 100.0,
-        outcome.took_s / orders / 60.0,
-        outcome.collisions,
-        outcome.deadlocks,
-        outcome.lost,
-        outcome.breakdowns,
-        ms(0.5),
-        ms(0.999),
-        ms(1.0),
-    );
-    text
+    let percent = |n: u64| format!("{:.2} %", n as f64 / orders * 100.0);
+    let [median, most, worst] = planning_ms(outcome, [0.5, 0.999, 1.0]);
+    let busy = outcome.busy_s / outcome.robot_s.max(1.0);
+    let cells = [
+        name(setting.choice).to_owned(),
+        setting.robots.to_string(),
+        setting.staff.to_string(),
+        format!("{:.0}", setting.orders_per_hour),
+        setting.hours.to_string(),
+        outcome.orders.to_string(),
+        percent(outcome.on_time),
+        percent(outcome.on_time - outcome.on_time_by_staff),
+        outcome.by_staff.to_string(),
+        format!("{:.1}", outcome.took_s / orders / 60.0),
+        format!("{:.0}", outcome.worst_s / 60.0),
+        format!("{:.0} %", busy * 100.0),
+        outcome.collisions.to_string(),
+        outcome.deadlocks.to_string(),
+        outcome.lost.to_string(),
+        outcome.breakdowns.to_string(),
+        format!("{median:.2}"),
+        format!("{most:.2}"),
+        format!("{worst:.2}"),
+    ];
+    format!("| {} |\n", cells.join(" | "))
 }

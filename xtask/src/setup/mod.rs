@@ -14,6 +14,7 @@
 //! | shared models | the shared folder; optional | more `models/*.onnx` |
 //! | demo video | apt | `media/vtest.avi`, and a link to it in the plaza recording |
 //! | console's packages | npm | `console/node_modules/` |
+//! | other makers' VDA 5050 | npm, pip; optional | `peers/vda-5050-lib`, `peers/vda5050-sdk` |
 
 mod console;
 mod debian;
@@ -21,6 +22,7 @@ mod media;
 mod models;
 mod onnxruntime;
 mod python;
+mod robots;
 pub mod stamp;
 
 pub use media::PLAZA;
@@ -79,7 +81,7 @@ pub fn run(workspace: &Workspace, zeal: Zeal) -> Result<()> {
     fs::create_dir_all(&workspace.home).with_context(|| format!("create {}", workspace.home.display()))?;
     let _lock = lock(workspace)?;
 
-    let plans: [fn(&Workspace) -> Result<Plan<'_>>; 8] = [
+    let plans: [fn(&Workspace) -> Result<Plan<'_>>; 9] = [
         debian::plan,
         python::plan,
         onnxruntime::plan,
@@ -88,6 +90,7 @@ pub fn run(workspace: &Workspace, zeal: Zeal) -> Result<()> {
         media::plan,
         media::plan_link,
         console::plan,
+        robots::plan,
     ];
     let mut costs = Vec::new();
     for (number, plan) in plans.iter().enumerate() {
