@@ -24,6 +24,7 @@ use crate::downlink::{AskCommands, Downlink, RunningDownlink};
 use crate::http;
 use crate::intake::{Intake, LEDGER_SOURCE};
 use crate::ledger::commands::{Commander, StoreFacts};
+use crate::ledger::order_book::OrderBook;
 use crate::ledger::staff::Staff;
 use crate::ledger::{Ledger, LedgerReader};
 use crate::live::Live;
@@ -192,7 +193,7 @@ fn receipt_key(data_dir: &Path) -> anyhow::Result<SigningKey> {
     Ok(key)
 }
 
-/// Writes answers to reviews when they can no longer be undone.
+/// Writes answers to reviews when they can no longer be undone, and plans orders as stock changes.
 async fn write_answers(context: http::Context, mut stop: watch::Receiver<bool>) {
     let mut due = tokio::time::interval(DUE_EVERY);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -205,6 +206,7 @@ async fn write_answers(context: http::Context, mut stop: watch::Receiver<bool>) 
             return;
         }
         context.write_due_answers().await;
+        context.plan_orders().await;
     }
 }
 
@@ -310,6 +312,7 @@ impl Server {
             ledger: path.clone(),
             desk,
             staff: Staff::open(&path, StoreFacts::of(&settings.layout))?,
+            orders: OrderBook::open(&path, StoreFacts::of(&settings.layout))?,
             reader_token,
             open,
         };

@@ -2,10 +2,10 @@
 
 use crate::payload::{
     Ack, Alike, Candidate, CartChanged, CommandAnswered, Counts, DeviceFault, Event, EventBody,
-    GateDirection, GatePassed, ItemAttributed, Line, OrderChanged, OrderLine, OrderState, People, Person,
-    PlateDelta, RefundIssued, RefundLine, Resend, ReviewAnswered, ShelfChanged, ShopperForgotten,
-    ShopperPosition, Shoppers, Status, StockCounted, TaskChanged, TaskState, Tracklet, VisitClosed,
-    VisitOpened, Watermark,
+    GateDirection, GatePassed, Handover, IfShort, ItemAttributed, Line, MoneyState, OrderChanged, OrderLine,
+    OrderMoney, OrderState, People, Person, PlateDelta, RefundIssued, RefundLine, Resend, ReviewAnswered,
+    ShelfChanged, ShopperForgotten, ShopperPosition, Shoppers, Status, StockCounted, TaskChanged, TaskKind,
+    TaskState, Tracklet, VisitClosed, VisitOpened, Watermark,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -269,12 +269,33 @@ fn commerce() -> Vec<Example> {
     let order = OrderChanged {
         order: "o1".to_owned(),
         state: OrderState::Picking,
-        lines: vec![OrderLine { sku: sku(), quantity: 2, picked: 1 }],
+        lines: vec![OrderLine {
+            sku: sku(),
+            quantity: 2,
+            picked: 1,
+            substitutes: vec!["632565000012".to_owned()],
+            unit_price_minor: Some(199),
+            ..OrderLine::default()
+        }],
         reason: None,
+        channel: Some("app".to_owned()),
+        placed_us: Some(START_US + 400_000_000),
+        due_us: Some(START_US + 4_000_000_000),
+        handover: Some(Handover::Locker),
+        if_short: Some(IfShort::Ask),
+        question: None,
+        money: Some(OrderMoney {
+            currency: "USD".to_owned(),
+            amount_minor: 398,
+            released_minor: 0,
+            state: MoneyState::Held,
+            reference: Some("esc-81".to_owned()),
+        }),
     };
     let task = TaskChanged {
-        task: "t1".to_owned(),
-        order: "o1".to_owned(),
+        task: "o1-1".to_owned(),
+        task_kind: TaskKind::Pick,
+        order: Some("o1".to_owned()),
         sku: sku(),
         quantity: 2,
         plate: "1/5/10".to_owned(),
@@ -301,7 +322,7 @@ fn commerce() -> Vec<Example> {
             "orders-1",
             3,
             500,
-            EventBody::OrderChanged(order),
+            EventBody::OrderChanged(Box::new(order)),
         ),
         of("task_changed", "A robot is on its way.", "orders-1", 4, 510, EventBody::TaskChanged(task)),
         of(

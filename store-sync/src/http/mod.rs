@@ -13,6 +13,7 @@ mod map;
 mod me;
 mod metrics;
 mod openapi;
+mod order_desk;
 mod orders;
 mod people;
 mod proofs;
@@ -35,6 +36,7 @@ use crate::clock::wall_us;
 use crate::desk::accounts::{Person, Tries};
 use crate::desk::{Desk, DeskError};
 use crate::gs1::Place;
+use crate::ledger::order_book::OrderBook;
 use crate::ledger::staff::Staff;
 use crate::ledger::{LedgerError, LedgerReader};
 use crate::live::Live;
@@ -77,6 +79,7 @@ pub struct Context {
     only_this_machine: bool,
     desk: Arc<Desk>,
     staff: Arc<Mutex<Staff>>,
+    orders: Arc<Mutex<OrderBook>>,
     ledger: PathBuf,
     tries: Arc<Tries>,
     budgets: Arc<access::Budgets>,
@@ -99,6 +102,8 @@ pub struct Parts<'a> {
     pub desk: Arc<Desk>,
     /// Writes what people decide.
     pub staff: Staff,
+    /// Writes what becomes of orders and tasks.
+    pub orders: OrderBook,
     /// What programs on this machine read with.
     pub reader_token: String,
     /// Nobody signs in.
@@ -127,6 +132,7 @@ impl Context {
             only_this_machine: parts.listen.ip().is_loopback(),
             desk: parts.desk,
             staff: Arc::new(Mutex::new(parts.staff)),
+            orders: Arc::new(Mutex::new(parts.orders)),
             ledger: parts.ledger,
             tries: Arc::default(),
             budgets: Arc::default(),
@@ -247,6 +253,8 @@ enum Trouble {
     Malformed(&'static str),
     /// Makes no sense, or is not allowed; the words are for whoever asked.
     Refused(String),
+    /// Nobody whom the store knows.
+    Stranger(String),
     Failed,
 }
 
@@ -268,6 +276,7 @@ impl IntoResponse for Trouble {
             Self::NotFound(what) => (StatusCode::NOT_FOUND, what.to_owned()),
             Self::Malformed(why) => (StatusCode::BAD_REQUEST, why.to_owned()),
             Self::Refused(why) => (StatusCode::CONFLICT, why),
+            Self::Stranger(why) => (StatusCode::UNAUTHORIZED, why),
             Self::Failed => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "the server could not do it; see its log".to_owned())
             }
@@ -291,8 +300,17 @@ pub fn router(context: Context) -> Router {
         .route("/api/stats", get(routes::stats))
         .route("/api/events", get(routes::events))
         .route("/api/stock", get(orders::stock))
-        .route("/api/orders", get(orders::orders))
-        .route("/api/tasks", get(orders::tasks))
+        .route("/api/orders", get(orders::orders).post(order_desk::place))
+        .route("/api/orders/answer", post(order_desk::answer))
+        .route("/api/orders/cancel", post(order_desk::cancel))
+        .route("/api/orders/collect", post(order_desk::collect))
+        .route("/api/orders/hand-over", post(order_desk::hand_over))
+        .route("/api/tasks", get(orders::tasks).post(order_desk::add_task))
+        .route("/api/tasks/tell", post(order_desk::tell_task))
+        .route("/api/hooks/orders/{channel}", post(order_desk::hook_place))
+        .route("/api/hooks/orders/{channel}/state", post(order_desk::hook_state))
+        .route("/api/hooks/orders/{channel}/answer", post(order_desk::hook_answer))
+        .route("/api/hooks/orders/{channel}/cancel", post(order_desk::hook_cancel))
         .route("/api/reviews", get(desk::reviews))
         .route("/api/reviews/answer", post(desk::answer_review))
         .route("/api/reviews/undo", post(desk::undo_answer))

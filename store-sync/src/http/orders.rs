@@ -4,6 +4,7 @@
 
 use axum::Json;
 use axum::extract::{Query, State};
+use linefree_bus::payload::{OrderChanged, TaskChanged};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -31,50 +32,35 @@ pub(super) struct Stock {
 /// An online order.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Order {
-    /// Its id.
-    order: String,
-    /// `received`, `picking`, `ready`, `handed_over` or `cancelled`.
-    state: String,
-    /// Why, where it was said.
-    reason: Option<String>,
+    /// As last told: the event `order_changed`.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    order: OrderChanged,
     /// When it last changed.
     changed_us: i64,
-    /// Its lines, by SKU.
-    lines: Vec<OrderedLine>,
 }
 
-/// A line of an order.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct OrderedLine {
-    /// The product.
-    sku: String,
-    /// How many are wanted.
-    quantity: u32,
-    /// How many are picked.
-    picked: u32,
-}
-
-/// One pick of an order.
+/// Something that a robot or a person is to do.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Task {
-    /// Its id.
-    task: String,
-    /// For which order.
-    order: String,
-    /// What.
-    sku: String,
-    /// How many.
-    quantity: u32,
-    /// From where.
-    plate: String,
-    /// Who does it: a robot's id, `staff`, or nobody yet.
-    assignee: Option<String>,
-    /// `waiting`, `assigned`, `underway`, `done`, `failed` or `cancelled`.
-    state: String,
-    /// Why, where it was said.
-    reason: Option<String>,
+    /// As last told: the event `task_changed`.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    task: TaskChanged,
     /// When it last changed.
     changed_us: i64,
+}
+
+impl From<OrderRow> for Order {
+    fn from(OrderRow { order, changed_us }: OrderRow) -> Self {
+        Self { order, changed_us }
+    }
+}
+
+impl From<TaskRow> for Task {
+    fn from(TaskRow { task, changed_us }: TaskRow) -> Self {
+        Self { task, changed_us }
+    }
 }
 
 /// Stock of the plates that somebody has counted: the count, less what was taken since.
@@ -102,34 +88,15 @@ pub(super) async fn orders(
     Query(limit): Query<Limit>,
 ) -> Result<Json<Vec<Order>>, Trouble> {
     let rows = context.ask(move |ledger| ledger.orders(limit.rows())).await?;
-    let line = |(sku, quantity, picked)| OrderedLine { sku, quantity, picked };
-    let order = |r: OrderRow| Order {
-        order: r.order,
-        state: r.state,
-        reason: r.reason,
-        changed_us: r.changed_us,
-        lines: r.lines.into_iter().map(line).collect(),
-    };
-    Ok(Json(rows.into_iter().map(order).collect()))
+    Ok(Json(rows.into_iter().map(Order::from).collect()))
 }
 
-/// Picks by robots and people, last changed first.
+/// What robots and people have to do, last changed first.
 #[utoipa::path(get, path = "/api/tasks", params(Limit), responses((status = 200, description = "The answer.", body = [Task]), (status = 400, description = "A parameter is no number.")))]
 pub(super) async fn tasks(
     State(context): State<Context>,
     Query(limit): Query<Limit>,
 ) -> Result<Json<Vec<Task>>, Trouble> {
     let rows = context.ask(move |ledger| ledger.tasks(limit.rows())).await?;
-    let task = |r: TaskRow| Task {
-        task: r.task,
-        order: r.order,
-        sku: r.sku,
-        quantity: r.quantity,
-        plate: r.plate,
-        assignee: r.assignee,
-        state: r.state,
-        reason: r.reason,
-        changed_us: r.changed_us,
-    };
-    Ok(Json(rows.into_iter().map(task).collect()))
+    Ok(Json(rows.into_iter().map(Task::from).collect()))
 }
