@@ -25,6 +25,7 @@ pub mod load_cell;
 pub mod nanostore;
 pub mod obstacles;
 pub mod plaza;
+pub mod reorder;
 pub mod scenario;
 pub mod score;
 pub mod script;

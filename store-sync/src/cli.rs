@@ -105,6 +105,20 @@ Examples:
   store-sync epcis --config store.toml --gln 9506000134352 --after 120000 --out - | gzip > tuesday.jsonld.gz"
     )]
     Epcis(EpcisArgs),
+    /// Channels that may place online orders: add, remove, list.
+    #[command(subcommand)]
+    Channel(ChannelCommand),
+    /// Suggest what to order from suppliers, from what was sold and what lies on the shelves.
+    #[command(
+        after_help = "May run beside the server. Demand is taken from up to 28 whole days; each product is filled up to what \
+                            demand until the next delivery does not exceed with the stated probability. Lead times, packs and \
+                            shelf lives come from the catalogue that the cloud sent.
+
+Examples:
+  store-sync reorder --data /var/lib/linefree
+  store-sync reorder --config store.toml --service 0.98 --lead-days 2 --json > order.json"
+    )]
+    Reorder(ReorderArgs),
     /// Print an OpenAPI description, as docs/ref/openapi.json holds it.
     Openapi {
         /// The cloud's API instead of the store's: docs/ref/cloud-openapi.json.
@@ -265,6 +279,60 @@ fn keep(text: &str) -> Result<(String, u32), String> {
     let (kind, days) = text.split_once('=').ok_or("write KIND=DAYS, for example cart_changed=30")?;
     let days = days.parse().map_err(|e| format!("{days:?} is no number of days: {e}"))?;
     Ok((kind.to_owned(), days))
+}
+
+/// Which channels may place orders.
+#[derive(Debug, Subcommand)]
+pub enum ChannelCommand {
+    /// Let a channel place orders; prints its secret, once.
+    #[command(
+        after_help = "May run beside the server. The channel signs each request as Standard Webhooks says, with the secret that \
+                            is printed here and nowhere else, and posts to /api/hooks/orders/NAME.
+
+Example:
+  store-sync channel add app --data /var/lib/linefree"
+    )]
+    Add {
+        /// Its name: 1 to 16 of a-z, 0-9 and -.
+        name: String,
+        /// Which store.
+        #[command(flatten)]
+        place: LedgerPlace,
+    },
+    /// Stop a channel; its orders stay.
+    Remove {
+        /// Its name.
+        name: String,
+        /// Which store.
+        #[command(flatten)]
+        place: LedgerPlace,
+    },
+    /// List the channels.
+    List {
+        /// Which store.
+        #[command(flatten)]
+        place: LedgerPlace,
+    },
+}
+
+/// How suggestions are made.
+#[derive(Debug, Args)]
+pub struct ReorderArgs {
+    /// Which ledger.
+    #[command(flatten)]
+    pub place: LedgerPlace,
+    /// The probability of no stock-out until the next delivery, 0.5 to 0.9999.
+    #[arg(long, value_name = "P", default_value_t = 0.95)]
+    pub service: f64,
+    /// Days from order to shelf, where the catalogue does not say it.
+    #[arg(long, value_name = "DAYS", default_value_t = 1)]
+    pub lead_days: u32,
+    /// Days between two orders, where the catalogue does not say it.
+    #[arg(long, value_name = "DAYS", default_value_t = 1)]
+    pub review_days: u32,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to do with receipts.

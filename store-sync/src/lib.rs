@@ -30,6 +30,7 @@ pub mod live;
 pub mod outbox;
 pub mod projecting;
 pub mod provision;
+pub mod reorder;
 pub mod serve;
 pub mod signed;
 pub mod trails;

@@ -56,6 +56,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::LetGo(args) => tools::let_go(&args),
         Command::Receipt(command) => proofs::receipt(&command),
         Command::Epcis(args) => proofs::epcis(&args),
+        Command::Channel(command) => tools::channel(&command),
+        Command::Reorder(args) => tools::reorder(&args),
         Command::Openapi { cloud } => {
             let text = if cloud {
                 store_sync::cloud::receive::openapi_json()?

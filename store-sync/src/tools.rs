@@ -6,16 +6,19 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use linefree_domain::orders::reorder::Supply;
 use store_sync::clock::wall_us;
 use store_sync::cloud::event::event_of;
+use store_sync::desk::Desk;
 use store_sync::ledger::backup::{backup as copy, restore as put_back};
 use store_sync::ledger::personal::{empty_logs, forget};
 use store_sync::ledger::retention::{KeepDays, let_go as forget_evidence};
 use store_sync::ledger::{Ledger, LedgerReader, Projector};
 use store_sync::outbox::http::HttpCloud;
+use store_sync::reorder::suggestions;
 use store_sync::serve::DataDir;
 
-use crate::cli::{BackupArgs, LedgerPlace, LetGoArgs, RefillArgs, RestoreArgs};
+use crate::cli::{BackupArgs, ChannelCommand, LedgerPlace, LetGoArgs, RefillArgs, ReorderArgs, RestoreArgs};
 use crate::{read_store, say};
 
 /// How long a tool waits for the running server to do its part.
@@ -189,5 +192,72 @@ pub fn let_go(args: &LetGoArgs) -> anyhow::Result<ExitCode> {
     let keep = KeepDays::new(args.keep.iter().cloned().collect())?;
     let gone = forget_evidence(&ledger_of(&args.place)?, &keep, wall_us(), args.also_undelivered)?;
     say(&format!("let go of the content of {gone} events"));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn channel(command: &ChannelCommand) -> anyhow::Result<ExitCode> {
+    let desk = |place: &LedgerPlace| -> anyhow::Result<Desk> {
+        let data = data_dir(place)?;
+        if !data.is_dir() {
+            bail!("there is no data folder {}: start the server once, or name another", data.display());
+        }
+        Ok(Desk::open(&data)?)
+    };
+    match command {
+        ChannelCommand::Add { name, place } => {
+            let secret = desk(place)?.add_channel(name)?;
+            say(&format!(
+                "{secret}\n\n{name} signs its requests with this secret (Standard Webhooks) and posts orders to"
+            ));
+            say(&format!("/api/hooks/orders/{name}. It is not shown again."));
+        }
+        ChannelCommand::Remove { name, place } => {
+            desk(place)?.remove_channel(name)?;
+            say(&format!("{name} can place no more orders"));
+        }
+        ChannelCommand::List { place } => {
+            let names = desk(place)?.channels()?;
+            say(&if names.is_empty() { "no channel may place orders".to_owned() } else { names.join("\n") });
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn reorder(args: &ReorderArgs) -> anyhow::Result<ExitCode> {
+    if !(0.5..=0.9999).contains(&args.service) {
+        bail!("--service is {}: 0.5 to 0.9999 is allowed", args.service);
+    }
+    let supply = Supply {
+        service_level: args.service,
+        lead_days: args.lead_days,
+        review_days: args.review_days.max(1),
+        ..Supply::default()
+    };
+    let all = suggestions(&LedgerReader::open(&ledger_of(&args.place)?)?, wall_us(), supply)?;
+    if args.json {
+        say(&serde_json::to_string_pretty(&all)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(first) = all.first() else {
+        say("nothing was sold or counted yet");
+        return Ok(ExitCode::SUCCESS);
+    };
+    say(&format!(
+        "from {} whole days of sales; no stock-out until the next delivery with probability {}\n",
+        first.days, args.service
+    ));
+    say(&format!(
+        "{:>6}  {:<20} {:>8} {:>9} {:>8} {:>12}",
+        "order", "SKU", "on hand", "reserved", "up to", "sold a day"
+    ));
+    for r in &all {
+        let order = r.quantity.map_or_else(|| "count!".to_owned(), |n| n.to_string());
+        let there = r.on_hand.map_or_else(|| "?".to_owned(), |n| n.to_string());
+        let limited = if r.limited_by_shelf_life { "  its shelf life decides" } else { "" };
+        say(&format!(
+            "{order:>6}  {:<20} {there:>8} {:>9} {:>8} {:>6.1} ±{:>4.1}{limited}",
+            r.sku, r.reserved, r.up_to, r.daily_mean, r.daily_sd
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -112,6 +112,27 @@ pub struct CatalogueProduct {
     pub name: String,
     /// Weight of one item, grams.
     pub weight_g: f64,
+    /// How it is supplied, for suggestions of what to order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supply: Option<CatalogueSupply>,
+}
+
+/// How a product is supplied. What is left out is as the store has it for all products.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogueSupply {
+    /// Days between two orders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review_days: Option<u32>,
+    /// Days from order to shelf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lead_days: Option<u32>,
+    /// Days until it cannot be sold any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shelf_life_days: Option<u32>,
+    /// Items that come together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<u32>,
 }
 
 /// A price.

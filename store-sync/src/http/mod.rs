@@ -311,6 +311,7 @@ pub fn router(context: Context) -> Router {
         .route("/api/hooks/orders/{channel}/state", post(order_desk::hook_state))
         .route("/api/hooks/orders/{channel}/answer", post(order_desk::hook_answer))
         .route("/api/hooks/orders/{channel}/cancel", post(order_desk::hook_cancel))
+        .route("/api/reorder", get(orders::reorder))
         .route("/api/reviews", get(desk::reviews))
         .route("/api/reviews/answer", post(desk::answer_review))
         .route("/api/reviews/undo", post(desk::undo_answer))

@@ -28,6 +28,7 @@ use super::{desk, live, me, metrics, order_desk, orders, people, proofs, routes}
         orders::stock,
         orders::orders,
         orders::tasks,
+        orders::reorder,
         order_desk::place,
         order_desk::answer,
         order_desk::cancel,

@@ -5,12 +5,15 @@
 use axum::Json;
 use axum::extract::{Query, State};
 use linefree_bus::payload::{OrderChanged, TaskChanged};
-use serde::Serialize;
-use utoipa::ToSchema;
+use linefree_domain::orders::reorder::Supply;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::routes::Limit;
 use super::{Context, Trouble};
+use crate::clock::wall_us;
 use crate::ledger::{OrderRow, StockRow, TaskRow};
+use crate::reorder::{Reorder, suggestions};
 
 /// What lies on a plate that somebody has counted.
 #[derive(Debug, Serialize, ToSchema)]
@@ -61,6 +64,32 @@ impl From<TaskRow> for Task {
     fn from(TaskRow { task, changed_us }: TaskRow) -> Self {
         Self { task, changed_us }
     }
+}
+
+/// With which service suggestions are made.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct Service {
+    /// The probability of no stock-out until the next delivery, 0.5 to 0.9999; 0.95 when left out.
+    service: Option<f64>,
+    /// Days from order to shelf, where the catalogue does not say it; 1 when left out.
+    #[param(value_type = Option<i64>, minimum = 0)]
+    lead_days: Option<u32>,
+}
+
+/// What to order from suppliers, from the sales of whole days and the stock that was counted.
+#[utoipa::path(get, path = "/api/reorder", params(Service), responses((status = 200, description = "The answer.", body = [Reorder]), (status = 400, description = "A parameter is no number.")))]
+pub(super) async fn reorder(
+    State(context): State<Context>,
+    Query(asked): Query<Service>,
+) -> Result<Json<Vec<Reorder>>, Trouble> {
+    let plain = Supply::default();
+    let service_level = asked.service.unwrap_or(plain.service_level);
+    if !(0.5..=0.9999).contains(&service_level) {
+        return Err(Trouble::Malformed("service: 0.5 to 0.9999 is allowed"));
+    }
+    let supply =
+        Supply { service_level, lead_days: asked.lead_days.unwrap_or(plain.lead_days).min(365), ..plain };
+    Ok(Json(context.ask(move |ledger| suggestions(ledger, wall_us(), supply)).await?))
 }
 
 /// Stock of the plates that somebody has counted: the count, less what was taken since.

@@ -42,6 +42,7 @@ mod projector;
 mod read;
 mod read_console;
 mod read_orders;
+pub(crate) mod read_sales;
 mod read_settled;
 pub mod retention;
 mod rows;
