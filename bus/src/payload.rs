@@ -10,6 +10,7 @@
 
 mod commerce;
 mod orders;
+mod payment;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ pub use orders::{
     Handover, IfShort, MoneyState, OrderChanged, OrderLine, OrderMoney, OrderQuestion, OrderState,
     TaskChanged, TaskKind, TaskState,
 };
+
+pub use payment::{AskKind, PaymentAsk, PaymentChanged, TripState};
 
 /// An event that matters, numbered by its source.
 ///
@@ -65,6 +68,8 @@ pub enum EventBody {
     ReviewAnswered(ReviewAnswered),
     /// Money goes back.
     RefundIssued(RefundIssued),
+    /// The payment of a visit, as it stands.
+    PaymentChanged(PaymentChanged),
     /// Somebody counted what lies on a plate.
     StockCounted(StockCounted),
     /// An online order, as it stands.

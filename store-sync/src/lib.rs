@@ -28,6 +28,7 @@ pub mod intake;
 pub mod ledger;
 pub mod live;
 pub mod outbox;
+pub mod payments;
 pub mod projecting;
 pub mod provision;
 pub mod reorder;

@@ -25,13 +25,15 @@ use crate::http;
 use crate::intake::{Intake, LEDGER_SOURCE};
 use crate::ledger::commands::{Commander, StoreFacts};
 use crate::ledger::order_book::OrderBook;
+use crate::ledger::payment_book::PaymentBook;
 use crate::ledger::staff::Staff;
 use crate::ledger::{Ledger, LedgerReader};
 use crate::live::Live;
 use crate::outbox::http::HttpCloud;
 use crate::outbox::nats::{NatsTrunk, TrunkUrl};
 use crate::outbox::{Deliver, Outbox, RunningOutbox};
-use crate::projecting::{Progress, Projecting};
+use crate::payments::{PaymentSettings, RunningPayments};
+use crate::projecting::{Progress, Projecting, Waker};
 use crate::signed::SigningKey;
 
 /// How long a stop waits for each part that does not end by itself.
@@ -118,6 +120,8 @@ pub struct Settings {
     pub gln: Option<String>,
     /// Who may use it.
     pub access: Access,
+    /// How it is paid; `None` = receipts are made, and nobody is charged.
+    pub payments: Option<PaymentSettings>,
 }
 
 /// A data folder that is in use by this process, and by no other.
@@ -219,6 +223,8 @@ pub struct Server {
     web: tokio::task::JoinHandle<std::io::Result<()>>,
     outbox: Option<Arc<RunningOutbox>>,
     downlink: Option<RunningDownlink>,
+    payments: Option<RunningPayments>,
+    waker: Arc<Waker>,
     projecting: Projecting,
     desk: tokio::task::JoinHandle<()>,
     first: Option<First>,
@@ -301,10 +307,32 @@ impl Server {
             inbox,
             Arc::clone(&live),
             outbox.clone(),
-            (Arc::clone(&progress), waker),
+            (Arc::clone(&progress), waker.clone()),
             status,
         )?;
         let intake = tokio::spawn(intake.run(stopped.clone()));
+        // Payments hold it weakly: a gateway that keeps them waiting does not keep the projections' thread.
+        let own_waker = Arc::new(waker);
+        let payments = match settings.payments {
+            None => None,
+            Some(how) => {
+                let own = settings.layout.currency;
+                let book = PaymentBook::open(&path, StoreFacts::of(&settings.layout), own)?;
+                let payments = Arc::new(how.open(&settings.data_dir, book)?);
+                let (told, outbox) = (Arc::clone(&progress), outbox.as_ref().map(Arc::downgrade));
+                let waker = Arc::downgrade(&own_waker);
+                let running = RunningPayments::start(payments, move |ledger_seq| {
+                    told.on_stored(ledger_seq);
+                    if let Some(waker) = waker.upgrade() {
+                        waker.wake();
+                    }
+                    if let Some(outbox) = outbox.as_ref().and_then(std::sync::Weak::upgrade) {
+                        outbox.wake();
+                    }
+                })?;
+                Some(running)
+            }
+        };
         let parts = http::Parts {
             identity,
             layout: &settings.layout,
@@ -313,6 +341,7 @@ impl Server {
             desk,
             staff: Staff::open(&path, StoreFacts::of(&settings.layout))?,
             orders: OrderBook::open(&path, StoreFacts::of(&settings.layout))?,
+            payments: payments.as_ref().map(RunningPayments::payments),
             reader_token,
             open,
         };
@@ -327,7 +356,21 @@ impl Server {
             })
             .into_future(),
         );
-        Ok(Self { console, bus, stop, intake, web, outbox, downlink, projecting, desk, first, _data: data })
+        Ok(Self {
+            console,
+            bus,
+            stop,
+            intake,
+            web,
+            outbox,
+            downlink,
+            payments,
+            waker: own_waker,
+            projecting,
+            desk,
+            first,
+            _data: data,
+        })
     }
 
     /// Where the API and console are.
@@ -368,6 +411,9 @@ impl Server {
         let _ = self.stop.send(true);
         let _ = tokio::time::timeout(STOP_AT_MOST, self.desk).await;
         let end = tokio::time::timeout(STOP_AT_MOST * 3, self.intake).await;
+        if let Some(payments) = self.payments {
+            tokio::task::spawn_blocking(move || payments.stop(STOP_AT_MOST)).await?;
+        }
         if let Some(downlink) = self.downlink {
             tokio::task::spawn_blocking(move || downlink.stop(STOP_AT_MOST)).await?;
         }
@@ -381,6 +427,7 @@ impl Server {
             let _ = tokio::time::timeout(STOP_AT_MOST, self.web).await;
         }
         // An intake that did not end in time still holds a waker: its thread would never be done.
+        drop(self.waker);
         if end.is_ok() {
             tokio::task::spawn_blocking(move || self.projecting.stop()).await?;
         }

@@ -15,10 +15,13 @@ use store_sync::ledger::personal::{empty_logs, forget};
 use store_sync::ledger::retention::{KeepDays, let_go as forget_evidence};
 use store_sync::ledger::{Ledger, LedgerReader, Projector};
 use store_sync::outbox::http::HttpCloud;
+use store_sync::payments::upi::{Payee, read_settled, reconcile, reference_of};
 use store_sync::reorder::suggestions;
 use store_sync::serve::DataDir;
 
-use crate::cli::{BackupArgs, ChannelCommand, LedgerPlace, LetGoArgs, RefillArgs, ReorderArgs, RestoreArgs};
+use crate::cli::{
+    BackupArgs, ChannelCommand, LedgerPlace, LetGoArgs, PaymentsCommand, RefillArgs, ReorderArgs, RestoreArgs,
+};
 use crate::{read_store, say};
 
 /// How long a tool waits for the running server to do its part.
@@ -260,4 +263,83 @@ pub fn reorder(args: &ReorderArgs) -> anyhow::Result<ExitCode> {
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+pub fn payments(command: &PaymentsCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        PaymentsCommand::List { place, limit } => list_payments(place, *limit),
+        PaymentsCommand::Reconcile { file, day, place } => compare_day(file, day, place),
+        PaymentsCommand::UpiLink { payee, amount, reference, note } => {
+            let link = Payee::parse(payee)?.link(*amount, reference, note)?;
+            let code = qrcode::QrCode::new(link.as_bytes()).context("the link does not fit in a QR code")?;
+            say(&code.render::<qrcode::render::unicode::Dense1x2>().build());
+            say(&link);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn list_payments(place: &LedgerPlace, limit: u32) -> anyhow::Result<ExitCode> {
+    let reader = LedgerReader::open(&ledger_of(place)?)?;
+    // Every trip that was begun says its own currency.
+    let Some(any) = linefree_domain::units::Currency::new("XXX") else {
+        bail!("XXX is a currency of ISO 4217")
+    };
+    let rows = reader.trips(any, limit)?;
+    if rows.is_empty() {
+        say("no payment was begun");
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(&format!("{:<24} {:>9} {:>9} {:>9} {:>9}  state", "visit", "owed", "held", "taken", "returned"));
+    for row in rows {
+        let (trip, bill) = (&row.trip, &row.bill);
+        let state = match (&trip.ask, trip.is_settled(bill)) {
+            (Some(ask), _) if ask.pending => format!("waits for the payer ({:?})", ask.kind),
+            (Some(ask), _) => format!("asking ({:?}, {} times no answer)", ask.kind, ask.silences),
+            (None, true) => "settled".to_owned(),
+            (None, false) => format!("{:?}", trip.state),
+        };
+        let why = trip.reason.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        say(&format!(
+            "{:<24} {:>9} {:>9} {:>9} {:>9}  {state}{why}",
+            trip.id.as_str(),
+            bill.owed.minor,
+            trip.authorised.minor,
+            trip.captured.minor,
+            trip.refunded.minor
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compare_day(file: &Path, day: &str, place: &LedgerPlace) -> anyhow::Result<ExitCode> {
+    let date: jiff::civil::Date =
+        day.parse().with_context(|| format!("--day {day:?} is no day: give it as 2026-11-23"))?;
+    let from_us = date.at(0, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC)?.timestamp().as_microsecond();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let told = read_settled(&text).map_err(|why| anyhow::anyhow!("{}: {why}", file.display()))?;
+    let captures = LedgerReader::open(&ledger_of(place)?)?.captures(from_us, from_us + 86_400_000_000)?;
+    let ours: Vec<(String, i64)> = captures.iter().map(|c| (reference_of(&c.key), c.amount_minor)).collect();
+    let visit_of = |reference: &str| {
+        captures.iter().find(|c| reference_of(&c.key) == reference).map_or("?", |c| c.visit.as_str())
+    };
+    let found = reconcile(&ours, &told);
+    for (reference, amount) in &found.missing {
+        say(&format!(
+            "missing   {reference} {amount}: visit {} was paid, the bank does not say so",
+            visit_of(reference)
+        ));
+    }
+    for (reference, amount) in &found.extra {
+        say(&format!("extra     {reference} {amount}: the bank was paid, the ledger does not know for what"));
+    }
+    for (reference, ledger, bank) in &found.different {
+        say(&format!(
+            "different {reference}: visit {} paid {ledger}, the bank says {bank}",
+            visit_of(reference)
+        ));
+    }
+    let wrong = found.missing.len() + found.extra.len() + found.different.len();
+    say(&format!("{} payments match, {wrong} do not", found.matched));
+    Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,11 +1,11 @@
 //! One example of each payload and of each kind of event, for the reference and for the tests of the schemas.
 
 use crate::payload::{
-    Ack, Alike, Candidate, CartChanged, CommandAnswered, Counts, DeviceFault, Event, EventBody,
+    Ack, Alike, AskKind, Candidate, CartChanged, CommandAnswered, Counts, DeviceFault, Event, EventBody,
     GateDirection, GatePassed, Handover, IfShort, ItemAttributed, Line, MoneyState, OrderChanged, OrderLine,
-    OrderMoney, OrderState, People, Person, PlateDelta, RefundIssued, RefundLine, Resend, ReviewAnswered,
-    ShelfChanged, ShopperForgotten, ShopperPosition, Shoppers, Status, StockCounted, TaskChanged, TaskKind,
-    TaskState, Tracklet, VisitClosed, VisitOpened, Watermark,
+    OrderMoney, OrderState, PaymentAsk, PaymentChanged, People, Person, PlateDelta, RefundIssued, RefundLine,
+    Resend, ReviewAnswered, ShelfChanged, ShopperForgotten, ShopperPosition, Shoppers, Status, StockCounted,
+    TaskChanged, TaskKind, TaskState, Tracklet, TripState, VisitClosed, VisitOpened, Watermark,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -265,6 +265,25 @@ fn commerce() -> Vec<Example> {
         amount_minor: 199,
         reason: "the bottle leaked".to_owned(),
     };
+    let payment = PaymentChanged {
+        visit: "v1".to_owned(),
+        currency: "USD".to_owned(),
+        state: TripState::Open,
+        step: 2,
+        ask: Some(PaymentAsk {
+            ask: AskKind::Capture,
+            amount_minor: 398,
+            since_us: START_US + 95_000_000,
+            silences: 0,
+            pending: false,
+        }),
+        authorised_minor: 5000,
+        captured_minor: 0,
+        refunded_minor: 0,
+        hold_declined: false,
+        reference: Some("auth-4711".to_owned()),
+        reason: None,
+    };
     let counted = StockCounted { plate: "1/5/10".to_owned(), sku: sku(), quantity: 8 };
     let order = OrderChanged {
         order: "o1".to_owned(),
@@ -323,6 +342,14 @@ fn commerce() -> Vec<Example> {
             3,
             500,
             EventBody::OrderChanged(Box::new(order)),
+        ),
+        of(
+            "payment_changed",
+            "The gateway is about to be asked for the money.",
+            "ledger",
+            5,
+            95,
+            EventBody::PaymentChanged(payment),
         ),
         of("task_changed", "A robot is on its way.", "orders-1", 4, 510, EventBody::TaskChanged(task)),
         of(

@@ -15,6 +15,7 @@ mod metrics;
 mod openapi;
 mod order_desk;
 mod orders;
+mod payments;
 mod people;
 mod proofs;
 mod routes;
@@ -41,6 +42,7 @@ use crate::ledger::staff::Staff;
 use crate::ledger::{LedgerError, LedgerReader};
 use crate::live::Live;
 use crate::outbox::RunningOutbox;
+use crate::payments::Payments;
 use crate::projecting::Progress;
 use crate::signed::SigningKey;
 
@@ -80,6 +82,7 @@ pub struct Context {
     desk: Arc<Desk>,
     staff: Arc<Mutex<Staff>>,
     orders: Arc<Mutex<OrderBook>>,
+    payments: Option<Arc<Payments>>,
     ledger: PathBuf,
     tries: Arc<Tries>,
     budgets: Arc<access::Budgets>,
@@ -104,6 +107,8 @@ pub struct Parts<'a> {
     pub staff: Staff,
     /// Writes what becomes of orders and tasks.
     pub orders: OrderBook,
+    /// Payments, where the store has a gateway.
+    pub payments: Option<Arc<Payments>>,
     /// What programs on this machine read with.
     pub reader_token: String,
     /// Nobody signs in.
@@ -133,6 +138,7 @@ impl Context {
             desk: parts.desk,
             staff: Arc::new(Mutex::new(parts.staff)),
             orders: Arc::new(Mutex::new(parts.orders)),
+            payments: parts.payments,
             ledger: parts.ledger,
             tries: Arc::default(),
             budgets: Arc::default(),
@@ -305,6 +311,9 @@ pub fn router(context: Context) -> Router {
         .route("/api/orders/cancel", post(order_desk::cancel))
         .route("/api/orders/collect", post(order_desk::collect))
         .route("/api/orders/hand-over", post(order_desk::hand_over))
+        .route("/api/payments", get(payments::payments))
+        .route("/api/payments/try-again", post(payments::try_again))
+        .route("/api/hooks/payments/upi", post(payments::upi_told))
         .route("/api/tasks", get(orders::tasks).post(order_desk::add_task))
         .route("/api/tasks/tell", post(order_desk::tell_task))
         .route("/api/hooks/orders/{channel}", post(order_desk::hook_place))
@@ -332,6 +341,7 @@ pub fn router(context: Context) -> Router {
         .route("/api/config/check", post(people::check_config))
         .route("/api/join", post(me::join))
         .route("/api/me", get(me::me))
+        .route("/api/me/payments", get(payments::my_payments))
         .route("/api/me/entry", post(me::entry))
         .route("/api/me/contest", post(me::contest))
         .route("/api/me/forget", post(me::forget))

@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
-use super::{desk, live, me, metrics, order_desk, orders, people, proofs, routes};
+use super::{desk, live, me, metrics, order_desk, orders, payments, people, proofs, routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +29,10 @@ use super::{desk, live, me, metrics, order_desk, orders, people, proofs, routes}
         orders::orders,
         orders::tasks,
         orders::reorder,
+        payments::payments,
+        payments::my_payments,
+        payments::try_again,
+        payments::upi_told,
         order_desk::place,
         order_desk::answer,
         order_desk::cancel,

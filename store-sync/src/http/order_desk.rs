@@ -133,7 +133,7 @@ impl Context {
     }
 
     /// Something was written.
-    fn written(&self, ledger_seq: u64) {
+    pub(super) fn written(&self, ledger_seq: u64) {
         if ledger_seq > 0 {
             self.progress.on_stored(ledger_seq);
             if let Some(outbox) = &self.outbox {
@@ -194,7 +194,7 @@ impl Context {
     }
 
     /// Reads a channel's signed request.
-    async fn heard<T: serde::de::DeserializeOwned>(
+    pub(super) async fn heard<T: serde::de::DeserializeOwned>(
         &self,
         channel: &str,
         headers: &HeaderMap,
@@ -360,6 +360,9 @@ pub(super) async fn hook_place(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<ChannelOrder>), Trouble> {
+    if channel == super::payments::CALLBACKS {
+        return Err(Trouble::Stranger("the bank's side places no orders".into()));
+    }
     let mut new: NewOrder = context.heard(&channel, &headers, &body).await?;
     if new.channel.as_ref().is_some_and(|told| *told != channel) {
         return Err(Trouble::Refused(format!("channel: this is the door of {channel:?}")));

@@ -47,6 +47,7 @@ pub(super) const TABLES: &[&str] = &[
     "orders",
     "order_lines",
     "tasks",
+    "trips",
     "oddities",
 ];
 

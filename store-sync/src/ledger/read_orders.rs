@@ -70,7 +70,7 @@ pub(super) fn word<T: Serialize>(value: &T) -> String {
 }
 
 /// The value of a word in a table.
-fn value<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+pub(super) fn value<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let found: Option<String> = row.get(column)?;
     let json = found.map_or(serde_json::Value::Null, serde_json::Value::String);
     serde_json::from_value(json)

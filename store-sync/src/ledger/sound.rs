@@ -164,6 +164,18 @@ pub(super) fn unsound(body: &EventBody) -> Check {
             }
             each_once("sku", e.lines.iter().map(|l| l.sku.as_str()))
         }
+        EventBody::PaymentChanged(e) => {
+            id("visit", &e.visit)?;
+            currency(&e.currency)?;
+            amount("authorised_minor", e.authorised_minor)?;
+            amount("captured_minor", e.captured_minor)?;
+            within("refunded_minor", e.refunded_minor, 0, e.captured_minor)?;
+            if let Some(ask) = &e.ask {
+                within("ask.amount_minor", ask.amount_minor, 1, MAX_MINOR)?;
+            }
+            words("reference", e.reference.as_deref().unwrap_or_default(), 200)?;
+            words("reason", e.reason.as_deref().unwrap_or_default(), 1000)
+        }
         EventBody::StockCounted(e) => {
             id("plate", &e.plate)?;
             id("sku", &e.sku)?;

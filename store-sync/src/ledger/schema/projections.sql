@@ -214,6 +214,35 @@ SELECT r.visit, r.currency, r.charge_minor,
          AS open_minor
 FROM receipts r;
 
+-- How the payment of each visit stands with the gateway, as last told.
+CREATE TABLE trips (
+  visit            TEXT    PRIMARY KEY CHECK (length(visit) BETWEEN 1 AND 64),
+  currency         TEXT    NOT NULL CHECK (currency GLOB '[A-Z][A-Z][A-Z]'),
+  state            TEXT    NOT NULL CHECK (state IN ('open', 'bad_debt', 'by_hand')),
+  -- How many questions were begun; `visit:step` is the last one's key.
+  step             INTEGER NOT NULL CHECK (step >= 0),
+  -- The question under way: all of these, or none.
+  ask              TEXT             CHECK (ask IN ('authorise', 'capture', 'release', 'refund')),
+  ask_minor        INTEGER          CHECK (ask_minor BETWEEN 1 AND 1000000000000),
+  ask_since_us     INTEGER,
+  silences         INTEGER          CHECK (silences >= 0),
+  pending          INTEGER          CHECK (pending IN (0, 1)),
+  authorised_minor INTEGER NOT NULL CHECK (authorised_minor BETWEEN 0 AND 1000000000000),
+  captured_minor   INTEGER NOT NULL CHECK (captured_minor BETWEEN 0 AND 1000000000000),
+  refunded_minor   INTEGER NOT NULL CHECK (refunded_minor BETWEEN 0 AND captured_minor),
+  hold_declined    INTEGER NOT NULL CHECK (hold_declined IN (0, 1)),
+  reference        TEXT             CHECK (length(reference) BETWEEN 1 AND 200),
+  reason           TEXT             CHECK (length(reason) <= 1000),
+  changed_us       INTEGER NOT NULL,
+  by_epoch         TEXT    NOT NULL,
+  by_source        TEXT    NOT NULL,
+  by_seq           INTEGER NOT NULL,
+  CHECK ((ask IS NULL) = (ask_minor IS NULL) AND (ask IS NULL) = (ask_since_us IS NULL)
+         AND (ask IS NULL) = (silences IS NULL) AND (ask IS NULL) = (pending IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX trips_by_state ON trips (state) WHERE state <> 'open';
+
 -- Plates as somebody last counted them.
 CREATE TABLE stock_counts (
   plate      TEXT    PRIMARY KEY CHECK (length(plate) BETWEEN 1 AND 64),
