@@ -121,6 +121,7 @@ pub fn check_body(body: &EventBody) -> Result<(), Problem> {
         | EventBody::RefundIssued(_)
         | EventBody::StockCounted(_)
         | EventBody::OrderChanged(_)
+        | EventBody::PaymentChanged(_)
         | EventBody::TaskChanged(_)
         | EventBody::CommandAnswered(_)
         | EventBody::ShopperForgotten(_) => Ok(()),

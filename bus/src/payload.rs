@@ -9,15 +9,22 @@
 //! Times are `time_us`, microseconds since the Unix epoch. Lengths are metres, weights grams, money minor units.
 
 mod commerce;
+mod orders;
+mod payment;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use commerce::{
-    CommandAnswered, OrderChanged, OrderLine, OrderState, RefundIssued, RefundLine, ReviewAnswered,
-    ShopperForgotten, StockCounted, TaskChanged, TaskState,
+    CommandAnswered, RefundIssued, RefundLine, ReviewAnswered, ShopperForgotten, StockCounted,
 };
+pub use orders::{
+    Handover, IfShort, MoneyState, OrderChanged, OrderLine, OrderMoney, OrderQuestion, OrderState,
+    TaskChanged, TaskKind, TaskState,
+};
+
+pub use payment::{AskKind, PaymentAsk, PaymentChanged, TripState};
 
 /// An event that matters, numbered by its source.
 ///
@@ -61,11 +68,13 @@ pub enum EventBody {
     ReviewAnswered(ReviewAnswered),
     /// Money goes back.
     RefundIssued(RefundIssued),
+    /// The payment of a visit, as it stands.
+    PaymentChanged(PaymentChanged),
     /// Somebody counted what lies on a plate.
     StockCounted(StockCounted),
     /// An online order, as it stands.
-    OrderChanged(OrderChanged),
-    /// A pick by a robot or a person, as it stands.
+    OrderChanged(Box<OrderChanged>),
+    /// Something that a robot or a person is to do, as it stands.
     TaskChanged(TaskChanged),
     /// The store has decided about a command of the cloud's.
     CommandAnswered(CommandAnswered),

@@ -14,6 +14,7 @@
 //! | [`visit`] | gates and shoppers into visits |
 //! | [`cart`] | attributed events into cart lines and receipts |
 //! | [`orders`] | online orders: reservations against the same shelves, substitutes, re-ordering |
+//! | [`payment`] | what a visit comes to into questions to the payment gateway, each asked once |
 //! | [`store`] | all of the above, composed: the floor role's brain |
 //! | [`fulfilment`] | orders into robots' ways: who fetches what, and who goes first |
 //!
@@ -27,6 +28,7 @@ pub mod geometry;
 pub mod ids;
 pub mod layout;
 pub mod orders;
+pub mod payment;
 pub mod shelf;
 pub mod store;
 pub mod time;

@@ -28,6 +28,7 @@ pub mod load_cell;
 pub mod nanostore;
 pub mod obstacles;
 pub mod plaza;
+pub mod reorder;
 pub mod robots;
 pub mod scenario;
 pub mod score;

@@ -79,6 +79,13 @@ Examples:
   simulator amr --store store.toml --count 2 --speed 5
   simulator amr --store store.toml --faults fumble=0.05,dropout=2 --seed 7")]
     Amr(amr::AmrArgs),
+    /// Orders to suppliers in a simulated year: the store's method beside two rules of thumb
+    #[command(after_help = "\
+The method is domain/src/orders/reorder.rs; docs/design/orders.md explains the table.
+
+Example:
+  simulator reorder --products 300 --days 365 --service 0.95")]
+    Reorder(linefree_simulator::reorder::ReorderArgs),
     /// The PETS09-S2L1 clip as a shop floor: checks the script against the clip's ground truth, writes the recording
     #[command(after_help = "\
 Reads store.toml and script.toml in --source. Every action must be borne out by the ground truth: its shopper within \
@@ -131,6 +138,10 @@ fn main() -> anyhow::Result<()> {
         Command::Robots(args) => command::robots(&args),
         Command::Amr(args) => amr::run(args),
         Command::Honesty(args) => cli::honesty(&args),
+        Command::Reorder(args) => {
+            write!(io::stdout().lock(), "{}", linefree_simulator::reorder::run(&args)?)?;
+            Ok(())
+        }
         Command::Plaza { source, ground_truth, out, media } => {
             let ground_truth = ground_truth.unwrap_or_else(default_ground_truth);
             let out = out.unwrap_or_else(|| source.clone());

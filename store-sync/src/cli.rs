@@ -105,6 +105,23 @@ Examples:
   store-sync epcis --config store.toml --gln 9506000134352 --after 120000 --out - | gzip > tuesday.jsonld.gz"
     )]
     Epcis(EpcisArgs),
+    /// Channels that may place online orders: add, remove, list.
+    #[command(subcommand)]
+    Channel(ChannelCommand),
+    /// Payments: compare the bank's daily file with the ledger, make UPI links.
+    #[command(subcommand)]
+    Payments(PaymentsCommand),
+    /// Suggest what to order from suppliers, from what was sold and what lies on the shelves.
+    #[command(
+        after_help = "May run beside the server. Demand is taken from up to 28 whole days; each product is filled up to what \
+                            demand until the next delivery does not exceed with the stated probability. Lead times, packs and \
+                            shelf lives come from the catalogue that the cloud sent.
+
+Examples:
+  store-sync reorder --data /var/lib/linefree
+  store-sync reorder --config store.toml --service 0.98 --lead-days 2 --json > order.json"
+    )]
+    Reorder(ReorderArgs),
     /// Print an OpenAPI description, as docs/ref/openapi.json holds it.
     Openapi {
         /// The cloud's API instead of the store's: docs/ref/cloud-openapi.json.
@@ -162,6 +179,16 @@ pub struct ServeArgs {
     /// The store's Global Location Number (GS1), for EPCIS events.
     #[arg(long, value_name = "GLN")]
     pub gln: Option<String>,
+    /// How the store is paid: `sandbox` (no money moves), a gateway's https:// address, or a UPI link
+    /// `upi://pay?pa=NAME@HANDLE&pn=SHOP&mc=5411` [default: receipts are made, and nobody is charged].
+    #[arg(long, value_name = "HOW")]
+    pub payments: Option<String>,
+    /// File whose first line is the store's key for the payment gateway.
+    #[arg(long, value_name = "FILE", requires = "payments")]
+    pub payments_token_file: Option<PathBuf>,
+    /// Hold this much at the entry, minor units; 0 pays at the exit.
+    #[arg(long, value_name = "MINOR", default_value_t = 0, requires = "payments")]
+    pub hold: i64,
     /// A proxy that does TLS stands before the server: without it, only this machine is listened to.
     #[arg(long)]
     pub behind_tls: bool,
@@ -265,6 +292,105 @@ fn keep(text: &str) -> Result<(String, u32), String> {
     let (kind, days) = text.split_once('=').ok_or("write KIND=DAYS, for example cart_changed=30")?;
     let days = days.parse().map_err(|e| format!("{days:?} is no number of days: {e}"))?;
     Ok((kind.to_owned(), days))
+}
+
+/// Which channels may place orders.
+#[derive(Debug, Subcommand)]
+pub enum ChannelCommand {
+    /// Let a channel place orders; prints its secret, once.
+    #[command(
+        after_help = "May run beside the server. The channel signs each request as Standard Webhooks says, with the secret that \
+                            is printed here and nowhere else, and posts to /api/hooks/orders/NAME.
+
+Example:
+  store-sync channel add app --data /var/lib/linefree"
+    )]
+    Add {
+        /// Its name: 1 to 16 of a-z, 0-9 and -.
+        name: String,
+        /// Which store.
+        #[command(flatten)]
+        place: LedgerPlace,
+    },
+    /// Stop a channel; its orders stay.
+    Remove {
+        /// Its name.
+        name: String,
+        /// Which store.
+        #[command(flatten)]
+        place: LedgerPlace,
+    },
+    /// List the channels.
+    List {
+        /// Which store.
+        #[command(flatten)]
+        place: LedgerPlace,
+    },
+}
+
+/// What to do with payments.
+#[derive(Debug, Subcommand)]
+pub enum PaymentsCommand {
+    /// List how payments stand, last changed first.
+    List {
+        /// Which ledger.
+        #[command(flatten)]
+        place: LedgerPlace,
+        /// At most this many.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: u32,
+    },
+    /// Compare the bank's daily file with what the ledger has captured. Exits with 1 when anything differs.
+    #[command(after_help = "The file is CSV with a header that has the columns tr, amount and status.
+
+Example:
+  store-sync payments reconcile 2026-11-23.csv --day 2026-11-23 --data /var/lib/linefree")]
+    Reconcile {
+        /// The bank's file.
+        file: PathBuf,
+        /// Which day, UTC.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        day: String,
+        /// Which ledger.
+        #[command(flatten)]
+        place: LedgerPlace,
+    },
+    /// Print a UPI link and its QR code, to try with a phone.
+    #[command(after_help = "Example:
+  store-sync payments upi-link 'upi://pay?pa=mart@examplebank&pn=Fresh%20Mart&mc=5411' --amount 12345 --reference TEST1")]
+    UpiLink {
+        /// Who is paid: a link with pa, pn and perhaps mc.
+        payee: String,
+        /// Paise.
+        #[arg(long, value_name = "PAISE")]
+        amount: i64,
+        /// The transaction's reference: 1 to 35 letters and digits.
+        #[arg(long, value_name = "TR")]
+        reference: String,
+        /// What the payer sees.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        note: String,
+    },
+}
+
+/// How suggestions are made.
+#[derive(Debug, Args)]
+pub struct ReorderArgs {
+    /// Which ledger.
+    #[command(flatten)]
+    pub place: LedgerPlace,
+    /// The probability of no stock-out until the next delivery, 0.5 to 0.9999.
+    #[arg(long, value_name = "P", default_value_t = 0.95)]
+    pub service: f64,
+    /// Days from order to shelf, where the catalogue does not say it.
+    #[arg(long, value_name = "DAYS", default_value_t = 1)]
+    pub lead_days: u32,
+    /// Days between two orders, where the catalogue does not say it.
+    #[arg(long, value_name = "DAYS", default_value_t = 1)]
+    pub review_days: u32,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to do with receipts.

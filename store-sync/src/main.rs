@@ -18,6 +18,7 @@ use store_sync::cloud::receive::{CloudEvents, Credentials, shared};
 use store_sync::cloud::trunk::{self, SharedEvents};
 use store_sync::outbox::http::read_token;
 use store_sync::outbox::nats::TrunkUrl;
+use store_sync::payments::PaymentSettings;
 use store_sync::serve::{Access, Bus, Cloud, DataDir, Server, Settings};
 
 use cli::{Cli, Command, ReceiveArgs, ServeArgs};
@@ -56,6 +57,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::LetGo(args) => tools::let_go(&args),
         Command::Receipt(command) => proofs::receipt(&command),
         Command::Epcis(args) => proofs::epcis(&args),
+        Command::Channel(command) => tools::channel(&command),
+        Command::Payments(command) => tools::payments(&command),
+        Command::Reorder(args) => tools::reorder(&args),
         Command::Openapi { cloud } => {
             let text = if cloud {
                 store_sync::cloud::receive::openapi_json()?
@@ -132,6 +136,10 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
             (true, _) => Access::Open,
             (false, true) => Access::AccountsBehindTls,
             (false, false) => Access::Accounts,
+        },
+        payments: match &args.payments {
+            Some(how) => Some(PaymentSettings::parse(how, args.payments_token_file.clone(), args.hold)?),
+            None => None,
         },
     })
 }

@@ -24,13 +24,16 @@ use crate::downlink::{AskCommands, Downlink, RunningDownlink};
 use crate::http;
 use crate::intake::{Intake, LEDGER_SOURCE};
 use crate::ledger::commands::{Commander, StoreFacts};
+use crate::ledger::order_book::OrderBook;
+use crate::ledger::payment_book::PaymentBook;
 use crate::ledger::staff::Staff;
 use crate::ledger::{Ledger, LedgerReader};
 use crate::live::Live;
 use crate::outbox::http::HttpCloud;
 use crate::outbox::nats::{NatsTrunk, TrunkUrl};
 use crate::outbox::{Deliver, Outbox, RunningOutbox};
-use crate::projecting::{Progress, Projecting};
+use crate::payments::{PaymentSettings, RunningPayments};
+use crate::projecting::{Progress, Projecting, Waker};
 use crate::robots::service::{Robots, RobotsConfig};
 use crate::signed::SigningKey;
 
@@ -118,6 +121,8 @@ pub struct Settings {
     pub gln: Option<String>,
     /// Who may use it.
     pub access: Access,
+    /// How it is paid; `None` = receipts are made, and nobody is charged.
+    pub payments: Option<PaymentSettings>,
 }
 
 /// A data folder that is in use by this process, and by no other.
@@ -193,7 +198,7 @@ fn receipt_key(data_dir: &Path) -> anyhow::Result<SigningKey> {
     Ok(key)
 }
 
-/// Writes answers to reviews when they can no longer be undone.
+/// Writes answers to reviews when they can no longer be undone, and plans orders as stock changes.
 async fn write_answers(context: http::Context, mut stop: watch::Receiver<bool>) {
     let mut due = tokio::time::interval(DUE_EVERY);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -206,6 +211,7 @@ async fn write_answers(context: http::Context, mut stop: watch::Receiver<bool>) 
             return;
         }
         context.write_due_answers().await;
+        context.plan_orders().await;
     }
 }
 
@@ -218,6 +224,8 @@ pub struct Server {
     web: tokio::task::JoinHandle<std::io::Result<()>>,
     outbox: Option<Arc<RunningOutbox>>,
     downlink: Option<RunningDownlink>,
+    payments: Option<RunningPayments>,
+    waker: Arc<Waker>,
     projecting: Projecting,
     desk: tokio::task::JoinHandle<()>,
     first: Option<First>,
@@ -313,10 +321,32 @@ impl Server {
             inbox,
             Arc::clone(&live),
             outbox.clone(),
-            (Arc::clone(&progress), waker),
+            (Arc::clone(&progress), waker.clone()),
             status,
         )?;
         let intake = tokio::spawn(intake.run(stopped.clone()));
+        // Payments hold it weakly: a gateway that keeps them waiting does not keep the projections' thread.
+        let own_waker = Arc::new(waker);
+        let payments = match settings.payments {
+            None => None,
+            Some(how) => {
+                let own = settings.layout.currency;
+                let book = PaymentBook::open(&path, StoreFacts::of(&settings.layout), own)?;
+                let payments = Arc::new(how.open(&settings.data_dir, book)?);
+                let (told, outbox) = (Arc::clone(&progress), outbox.as_ref().map(Arc::downgrade));
+                let waker = Arc::downgrade(&own_waker);
+                let running = RunningPayments::start(payments, move |ledger_seq| {
+                    told.on_stored(ledger_seq);
+                    if let Some(waker) = waker.upgrade() {
+                        waker.wake();
+                    }
+                    if let Some(outbox) = outbox.as_ref().and_then(std::sync::Weak::upgrade) {
+                        outbox.wake();
+                    }
+                })?;
+                Some(running)
+            }
+        };
         let parts = http::Parts {
             identity,
             layout: &settings.layout,
@@ -324,6 +354,8 @@ impl Server {
             ledger: path.clone(),
             desk,
             staff: Staff::open(&path, StoreFacts::of(&settings.layout))?,
+            orders: OrderBook::open(&path, StoreFacts::of(&settings.layout))?,
+            payments: payments.as_ref().map(RunningPayments::payments),
             reader_token,
             open,
         };
@@ -346,6 +378,8 @@ impl Server {
             web,
             outbox,
             downlink,
+            payments,
+            waker: own_waker,
             projecting,
             desk,
             first,
@@ -397,6 +431,9 @@ impl Server {
         let _ = self.stop.send(true);
         let _ = tokio::time::timeout(STOP_AT_MOST, self.desk).await;
         let end = tokio::time::timeout(STOP_AT_MOST * 3, self.intake).await;
+        if let Some(payments) = self.payments {
+            tokio::task::spawn_blocking(move || payments.stop(STOP_AT_MOST)).await?;
+        }
         if let Some(downlink) = self.downlink {
             tokio::task::spawn_blocking(move || downlink.stop(STOP_AT_MOST)).await?;
         }
@@ -410,6 +447,7 @@ impl Server {
             let _ = tokio::time::timeout(STOP_AT_MOST, self.web).await;
         }
         // An intake that did not end in time still holds a waker: its thread would never be done.
+        drop(self.waker);
         if end.is_ok() {
             tokio::task::spawn_blocking(move || self.projecting.stop()).await?;
         }

@@ -177,9 +177,9 @@ fn money_moves_once() {
     let cancel = |id: &str| json!({"kind": "order_cancelled", "order": id, "reason": "changed their mind"});
     desk.refuses(0, cancel("o9"), "no order");
     desk.accepts(0, cancel("o1"));
-    desk.refuses(0, cancel("o1"), "cannot be cancelled");
+    desk.refuses(0, cancel("o1"), "cannot be called off");
     desk.ledger.append(&[], 3).unwrap();
-    assert_eq!(reader.order("o1").unwrap().unwrap().state, "cancelled");
+    assert_eq!(reader.order("o1").unwrap().unwrap().order.state, OrderState::Cancelled);
     let live = desk.ledger.dump_projections().unwrap();
     desk.ledger.rebuild(|_, _| ()).unwrap();
     assert_eq!(desk.ledger.dump_projections().unwrap(), live);

@@ -213,7 +213,8 @@ fn the_commands_make_keys_sign_and_verify_and_openssl_agrees() {
 fn task(seq: u64, state: TaskState, quantity: u32) -> Event {
     let body = EventBody::TaskChanged(TaskChanged {
         task: "t1".into(),
-        order: "o1".into(),
+        task_kind: TaskKind::Pick,
+        order: Some("o1".into()),
         sku: COLA.into(),
         quantity,
         plate: "1/5/10".into(),

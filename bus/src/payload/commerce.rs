@@ -1,5 +1,5 @@
-//! Events of what follows from a visit: answers to reviews, refunds, counts of stock, orders, robots' tasks, answers to
-//! the cloud's commands, forgotten shoppers. Each says its whole state, never a difference.
+//! Events of what follows from a visit: answers to reviews, refunds, counts of stock, answers to the cloud's commands,
+//! forgotten shoppers. Each says its whole state, never a difference.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,91 +60,6 @@ pub struct StockCounted {
     pub sku: String,
     /// How many.
     pub quantity: u32,
-}
-
-/// How far an order has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OrderState {
-    /// The store has it.
-    Received,
-    /// It is being picked.
-    Picking,
-    /// Everything that could be picked is.
-    Ready,
-    /// The customer has it.
-    HandedOver,
-    /// It was called off.
-    Cancelled,
-}
-
-/// An online order, as it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OrderChanged {
-    /// The order.
-    pub order: String,
-    /// How far it has come.
-    pub state: OrderState,
-    /// Its lines, by SKU.
-    pub lines: Vec<OrderLine>,
-    /// Why, where it needs saying.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-}
-
-/// One product of an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OrderLine {
-    /// The product.
-    pub sku: String,
-    /// How many are wanted.
-    pub quantity: u32,
-    /// How many are picked.
-    pub picked: u32,
-}
-
-/// How far a task has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TaskState {
-    /// Nobody has it yet.
-    Waiting,
-    /// A robot or a person has it.
-    Assigned,
-    /// Under way.
-    Underway,
-    /// Done.
-    Done,
-    /// Given up; a reason says why.
-    Failed,
-    /// Called off.
-    Cancelled,
-}
-
-/// One pick of an order by a robot or a person, as it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TaskChanged {
-    /// The task.
-    pub task: String,
-    /// The order that it is for.
-    pub order: String,
-    /// The product to pick.
-    pub sku: String,
-    /// How many.
-    pub quantity: u32,
-    /// From which plate; `gondola/shelf/plate`.
-    pub plate: String,
-    /// Who does it: a robot's id, `staff`, or nobody yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub assignee: Option<String>,
-    /// How far it has come.
-    pub state: TaskState,
-    /// Why, where it needs saying.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
 }
 
 /// The store has decided about a command of the cloud's.

@@ -1,11 +1,11 @@
 //! One example of each payload and of each kind of event, for the reference and for the tests of the schemas.
 
 use crate::payload::{
-    Ack, Alike, Candidate, CartChanged, CommandAnswered, Counts, DeviceFault, Event, EventBody,
-    GateDirection, GatePassed, ItemAttributed, Line, OrderChanged, OrderLine, OrderState, People, Person,
-    PlateDelta, RefundIssued, RefundLine, Resend, ReviewAnswered, ShelfChanged, ShopperForgotten,
-    ShopperPosition, Shoppers, Status, StockCounted, TaskChanged, TaskState, Tracklet, VisitClosed,
-    VisitOpened, Watermark,
+    Ack, Alike, AskKind, Candidate, CartChanged, CommandAnswered, Counts, DeviceFault, Event, EventBody,
+    GateDirection, GatePassed, Handover, IfShort, ItemAttributed, Line, MoneyState, OrderChanged, OrderLine,
+    OrderMoney, OrderState, PaymentAsk, PaymentChanged, People, Person, PlateDelta, RefundIssued, RefundLine,
+    Resend, ReviewAnswered, ShelfChanged, ShopperForgotten, ShopperPosition, Shoppers, Status, StockCounted,
+    TaskChanged, TaskKind, TaskState, Tracklet, TripState, VisitClosed, VisitOpened, Watermark,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -265,16 +265,56 @@ fn commerce() -> Vec<Example> {
         amount_minor: 199,
         reason: "the bottle leaked".to_owned(),
     };
+    let payment = PaymentChanged {
+        visit: "v1".to_owned(),
+        currency: "USD".to_owned(),
+        state: TripState::Open,
+        step: 2,
+        ask: Some(PaymentAsk {
+            ask: AskKind::Capture,
+            amount_minor: 398,
+            since_us: START_US + 95_000_000,
+            silences: 0,
+            pending: false,
+        }),
+        authorised_minor: 5000,
+        captured_minor: 0,
+        refunded_minor: 0,
+        hold_declined: false,
+        reference: Some("auth-4711".to_owned()),
+        reason: None,
+    };
     let counted = StockCounted { plate: "1/5/10".to_owned(), sku: sku(), quantity: 8 };
     let order = OrderChanged {
         order: "o1".to_owned(),
         state: OrderState::Picking,
-        lines: vec![OrderLine { sku: sku(), quantity: 2, picked: 1 }],
+        lines: vec![OrderLine {
+            sku: sku(),
+            quantity: 2,
+            picked: 1,
+            substitutes: vec!["632565000012".to_owned()],
+            unit_price_minor: Some(199),
+            ..OrderLine::default()
+        }],
         reason: None,
+        channel: Some("app".to_owned()),
+        placed_us: Some(START_US + 400_000_000),
+        due_us: Some(START_US + 4_000_000_000),
+        handover: Some(Handover::Locker),
+        if_short: Some(IfShort::Ask),
+        question: None,
+        money: Some(OrderMoney {
+            currency: "USD".to_owned(),
+            amount_minor: 398,
+            released_minor: 0,
+            state: MoneyState::Held,
+            reference: Some("esc-81".to_owned()),
+        }),
     };
     let task = TaskChanged {
-        task: "t1".to_owned(),
-        order: "o1".to_owned(),
+        task: "o1-1".to_owned(),
+        task_kind: TaskKind::Pick,
+        order: Some("o1".to_owned()),
         sku: sku(),
         quantity: 2,
         plate: "1/5/10".to_owned(),
@@ -301,7 +341,15 @@ fn commerce() -> Vec<Example> {
             "orders-1",
             3,
             500,
-            EventBody::OrderChanged(order),
+            EventBody::OrderChanged(Box::new(order)),
+        ),
+        of(
+            "payment_changed",
+            "The gateway is about to be asked for the money.",
+            "ledger",
+            5,
+            95,
+            EventBody::PaymentChanged(payment),
         ),
         of("task_changed", "A robot is on its way.", "orders-1", 4, 510, EventBody::TaskChanged(task)),
         of(

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use linefree_bus::payload::{Handover, IfShort};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -56,12 +57,7 @@ pub enum CommandBody {
         facings: Vec<PlannedFacing>,
     },
     /// Pick this.
-    Order {
-        /// The order's id.
-        order: String,
-        /// What.
-        lines: Vec<Wanted>,
-    },
+    Order(NewOrder),
     /// Do not pick it after all.
     OrderCancelled {
         /// The order's id.
@@ -116,6 +112,27 @@ pub struct CatalogueProduct {
     pub name: String,
     /// Weight of one item, grams.
     pub weight_g: f64,
+    /// How it is supplied, for suggestions of what to order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supply: Option<CatalogueSupply>,
+}
+
+/// How a product is supplied. What is left out is as the store has it for all products.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogueSupply {
+    /// Days between two orders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review_days: Option<u32>,
+    /// Days from order to shelf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lead_days: Option<u32>,
+    /// Days until it cannot be sold any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shelf_life_days: Option<u32>,
+    /// Items that come together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<u32>,
 }
 
 /// A price.
@@ -138,6 +155,49 @@ pub struct PlannedFacing {
     pub plates: Vec<String>,
 }
 
+/// An online order, as whoever took it tells the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewOrder {
+    /// Its id, 1 to 56 characters: the same id again is the same order.
+    pub order: String,
+    /// What.
+    pub lines: Vec<Wanted>,
+    /// Where it was placed: the chain's app, a messaging channel, a marketplace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// When it is promised for; in an hour when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_us: Option<i64>,
+    /// How the customer gets it: `locker`, `counter` (when left out), `courier` or `agent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub handover: Option<Handover>,
+    /// What the customer wants when something is missing: to be asked (`ask`, when left out), the line's `substitute`,
+    /// the rest (`partial`), or nothing at all then (`cancel`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub if_short: Option<IfShort>,
+    /// Its money, where the store has to do with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<NewPayment>,
+}
+
+/// Who has the money of a new order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPayment {
+    /// Is it in escrow? Else the customer pays at the hand-over.
+    pub held: bool,
+    /// ISO 4217.
+    pub currency: String,
+    /// What was held, minor units; must be what the lines come to.
+    pub amount_minor: i64,
+    /// Whoever holds it knows it by this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
 /// A line of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -146,6 +206,12 @@ pub struct Wanted {
     pub sku: String,
     /// How many.
     pub quantity: u32,
+    /// What the customer would take instead, the best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub substitutes: Vec<String>,
+    /// What one costs the customer, minor units; the store's price when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_price_minor: Option<i64>,
 }
 
 /// A line of a refund.
@@ -168,7 +234,7 @@ impl CommandBody {
             Self::Catalogue { .. } => "catalogue",
             Self::Prices { .. } => "prices",
             Self::Planogram { .. } => "planogram",
-            Self::Order { .. } => "order",
+            Self::Order(_) => "order",
             Self::OrderCancelled { .. } => "order_cancelled",
             Self::ModelRollout { .. } => "model_rollout",
             Self::ReviewAnswer { .. } => "review_answer",

@@ -123,6 +123,7 @@ fn subject(body: &EventBody) -> Option<String> {
         EventBody::ReviewAnswered(e) => &e.visit,
         EventBody::RefundIssued(e) => &e.visit,
         EventBody::StockCounted(e) => &e.plate,
+        EventBody::PaymentChanged(e) => &e.visit,
         EventBody::OrderChanged(e) => &e.order,
         EventBody::TaskChanged(e) => &e.task,
         EventBody::CommandAnswered(e) => &e.command,

@@ -117,8 +117,8 @@ pub const FIRST_PASSWORD_FILE: &str = "first-password";
 pub struct Tries(Mutex<BTreeMap<String, (u32, i64)>>);
 
 impl Tries {
-    /// Seconds that sign-in for this name must still wait.
-    fn wait_s(&self, name: &str, now_us: i64) -> Option<i64> {
+    /// Seconds that this name must still wait.
+    pub(crate) fn wait_s(&self, name: &str, now_us: i64) -> Option<i64> {
         let tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (wrong, last_us) = tries.get(name)?;
         let over = wrong.checked_sub(FREE_TRIES)?;
@@ -127,7 +127,8 @@ impl Tries {
         (left > 0).then_some(left)
     }
 
-    fn wrong(&self, name: &str, now_us: i64) {
+    /// Another wrong try.
+    pub(crate) fn wrong(&self, name: &str, now_us: i64) {
         let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if tries.len() >= MAX_NAMES && !tries.contains_key(name) {
             // Somebody guesses names; the oldest guesses give way.
@@ -140,7 +141,8 @@ impl Tries {
         *entry = (entry.0.saturating_add(1), now_us);
     }
 
-    fn right(&self, name: &str) {
+    /// It was right: earlier tries are forgotten.
+    pub(crate) fn right(&self, name: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 }

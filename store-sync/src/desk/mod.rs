@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod channels;
 pub mod entry;
 pub mod reviews;
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use linefree_bus::payload::{
-    Event, EventBody, RefundIssued, StockCounted, TaskChanged, TaskState, VisitClosed,
+    Event, EventBody, RefundIssued, StockCounted, TaskChanged, TaskKind, TaskState, VisitClosed,
 };
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
@@ -179,15 +179,17 @@ impl Teller {
 
 /// A task that is done, as a pick.
 fn picked(place: &Place, task: &TaskChanged, because: &Event) -> Option<Told> {
-    if task.state != TaskState::Done || task.quantity == 0 {
+    if task.task_kind != TaskKind::Pick || task.state != TaskState::Done || task.quantity == 0 {
         return None;
     }
     let mut pick = happened(because, &rfc3339(because.time_us), &task.sku, task.quantity, "picking");
     pick["disposition"] = json!("in_progress");
     pick["readPoint"] = json!({ "id": place.plate_uri(&task.plate) });
     pick["bizLocation"] = json!({ "id": place.uri() });
-    pick["bizTransactionList"] =
-        json!([{ "type": "po", "bizTransaction": place.document_uri("order", &task.order) }]);
+    if let Some(order) = &task.order {
+        pick["bizTransactionList"] =
+            json!([{ "type": "po", "bizTransaction": place.document_uri("order", order) }]);
+    }
     Some(Told { quantity: task.quantity, event: named(pick, because, &[place.store(), &task.task]) })
 }
 

@@ -51,13 +51,25 @@ fn needs(method: &Method, path: &str) -> Needs {
     }
     match (reads, path) {
         (_, "/api/session" | "/api/join") | (true, "/api/openapi.json") => Needs::Nothing,
+        // Channels sign what they send; the door itself looks at it.
+        (false, p) if p.starts_with("/api/hooks/") => Needs::Nothing,
         (false, "/api/password") => Needs::Session,
         (_, p) if p == "/api/me" || p.starts_with("/api/me/") => Needs::Shopper,
         (true, "/api/audit" | "/api/accounts") => Needs::Read(Role::Ops),
         (false, "/api/accounts" | "/api/accounts/disabled" | "/api/config/check") => Needs::Change(Role::Ops),
-        (false, "/api/reviews/answer" | "/api/reviews/undo" | "/api/stock/count" | "/api/entry/check") => {
-            Needs::Change(Role::Staff)
-        }
+        (
+            false,
+            "/api/reviews/answer"
+            | "/api/reviews/undo"
+            | "/api/stock/count"
+            | "/api/entry/check"
+            | "/api/orders"
+            | "/api/orders/answer"
+            | "/api/orders/collect"
+            | "/api/orders/hand-over"
+            | "/api/tasks"
+            | "/api/tasks/tell",
+        ) => Needs::Change(Role::Staff),
         (true, _) => Needs::Read(Role::Staff),
         (false, _) => Needs::Change(Role::Manager),
     }
@@ -201,6 +213,9 @@ mod tests {
         assert_eq!(may(&Method::GET, "/metrics"), [false, true, true, true, true]);
         assert_eq!(may(&Method::GET, "/api/audit"), [false, false, false, true, true]);
         assert_eq!(may(&Method::POST, "/api/reviews/answer"), [false, true, true, true, false]);
+        assert_eq!(may(&Method::POST, "/api/orders/hand-over"), [false, true, true, true, false]);
+        assert_eq!(may(&Method::POST, "/api/orders/cancel"), [false, false, true, true, false]);
+        assert_eq!(may(&Method::POST, "/api/hooks/orders/app"), [true; 5]);
         assert_eq!(may(&Method::POST, "/api/refunds"), [false, false, true, true, false]);
         assert_eq!(may(&Method::POST, "/api/accounts"), [false, false, false, true, false]);
         assert_eq!(may(&Method::POST, "/api/anything/new"), [false, false, true, true, false]);

@@ -66,7 +66,7 @@ pub(super) struct NewContest {
     words: String,
 }
 
-fn own(person: &Person) -> Result<String, Trouble> {
+pub(super) fn own(person: &Person) -> Result<String, Trouble> {
     person.credential.clone().ok_or(Trouble::NotFound("this account has no credential"))
 }
 
@@ -116,6 +116,7 @@ pub(super) async fn entry(
     Extension(person): Extension<Person>,
 ) -> Result<Json<EntryCode>, Trouble> {
     let credential = own(&person)?;
+    context.may_enter(&credential).await?;
     let (code, until_us) = context.at_desk(move |desk| desk.entry_code(&credential, wall_us())).await?;
     Ok(Json(EntryCode { code, until_us }))
 }
@@ -127,6 +128,7 @@ pub(super) async fn check_entry(
     Json(read): Json<ReadCode>,
 ) -> Result<Json<CodeOf>, Trouble> {
     let credential = context.at_desk(move |desk| desk.check_entry_code(&read.code, wall_us())).await?;
+    context.may_enter(&credential).await?;
     Ok(Json(CodeOf { credential }))
 }
 

@@ -13,7 +13,9 @@ mod map;
 mod me;
 mod metrics;
 mod openapi;
+mod order_desk;
 mod orders;
+mod payments;
 mod people;
 mod proofs;
 mod routes;
@@ -35,10 +37,12 @@ use crate::clock::wall_us;
 use crate::desk::accounts::{Person, Tries};
 use crate::desk::{Desk, DeskError};
 use crate::gs1::Place;
+use crate::ledger::order_book::OrderBook;
 use crate::ledger::staff::Staff;
 use crate::ledger::{LedgerError, LedgerReader};
 use crate::live::Live;
 use crate::outbox::RunningOutbox;
+use crate::payments::Payments;
 use crate::projecting::Progress;
 use crate::signed::SigningKey;
 
@@ -77,6 +81,8 @@ pub struct Context {
     only_this_machine: bool,
     desk: Arc<Desk>,
     staff: Arc<Mutex<Staff>>,
+    orders: Arc<Mutex<OrderBook>>,
+    payments: Option<Arc<Payments>>,
     ledger: PathBuf,
     tries: Arc<Tries>,
     budgets: Arc<access::Budgets>,
@@ -99,6 +105,10 @@ pub struct Parts<'a> {
     pub desk: Arc<Desk>,
     /// Writes what people decide.
     pub staff: Staff,
+    /// Writes what becomes of orders and tasks.
+    pub orders: OrderBook,
+    /// Payments, where the store has a gateway.
+    pub payments: Option<Arc<Payments>>,
     /// What programs on this machine read with.
     pub reader_token: String,
     /// Nobody signs in.
@@ -127,6 +137,8 @@ impl Context {
             only_this_machine: parts.listen.ip().is_loopback(),
             desk: parts.desk,
             staff: Arc::new(Mutex::new(parts.staff)),
+            orders: Arc::new(Mutex::new(parts.orders)),
+            payments: parts.payments,
             ledger: parts.ledger,
             tries: Arc::default(),
             budgets: Arc::default(),
@@ -247,6 +259,8 @@ enum Trouble {
     Malformed(&'static str),
     /// Makes no sense, or is not allowed; the words are for whoever asked.
     Refused(String),
+    /// Nobody whom the store knows.
+    Stranger(String),
     Failed,
 }
 
@@ -268,6 +282,7 @@ impl IntoResponse for Trouble {
             Self::NotFound(what) => (StatusCode::NOT_FOUND, what.to_owned()),
             Self::Malformed(why) => (StatusCode::BAD_REQUEST, why.to_owned()),
             Self::Refused(why) => (StatusCode::CONFLICT, why),
+            Self::Stranger(why) => (StatusCode::UNAUTHORIZED, why),
             Self::Failed => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "the server could not do it; see its log".to_owned())
             }
@@ -291,8 +306,21 @@ pub fn router(context: Context) -> Router {
         .route("/api/stats", get(routes::stats))
         .route("/api/events", get(routes::events))
         .route("/api/stock", get(orders::stock))
-        .route("/api/orders", get(orders::orders))
-        .route("/api/tasks", get(orders::tasks))
+        .route("/api/orders", get(orders::orders).post(order_desk::place))
+        .route("/api/orders/answer", post(order_desk::answer))
+        .route("/api/orders/cancel", post(order_desk::cancel))
+        .route("/api/orders/collect", post(order_desk::collect))
+        .route("/api/orders/hand-over", post(order_desk::hand_over))
+        .route("/api/payments", get(payments::payments))
+        .route("/api/payments/try-again", post(payments::try_again))
+        .route("/api/hooks/payments/upi", post(payments::upi_told))
+        .route("/api/tasks", get(orders::tasks).post(order_desk::add_task))
+        .route("/api/tasks/tell", post(order_desk::tell_task))
+        .route("/api/hooks/orders/{channel}", post(order_desk::hook_place))
+        .route("/api/hooks/orders/{channel}/state", post(order_desk::hook_state))
+        .route("/api/hooks/orders/{channel}/answer", post(order_desk::hook_answer))
+        .route("/api/hooks/orders/{channel}/cancel", post(order_desk::hook_cancel))
+        .route("/api/reorder", get(orders::reorder))
         .route("/api/reviews", get(desk::reviews))
         .route("/api/reviews/answer", post(desk::answer_review))
         .route("/api/reviews/undo", post(desk::undo_answer))
@@ -313,6 +341,7 @@ pub fn router(context: Context) -> Router {
         .route("/api/config/check", post(people::check_config))
         .route("/api/join", post(me::join))
         .route("/api/me", get(me::me))
+        .route("/api/me/payments", get(payments::my_payments))
         .route("/api/me/entry", post(me::entry))
         .route("/api/me/contest", post(me::contest))
         .route("/api/me/forget", post(me::forget))

@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
-use super::{desk, live, me, metrics, orders, people, proofs, routes};
+use super::{desk, live, me, metrics, order_desk, orders, payments, people, proofs, routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,6 +28,22 @@ use super::{desk, live, me, metrics, orders, people, proofs, routes};
         orders::stock,
         orders::orders,
         orders::tasks,
+        orders::reorder,
+        payments::payments,
+        payments::my_payments,
+        payments::try_again,
+        payments::upi_told,
+        order_desk::place,
+        order_desk::answer,
+        order_desk::cancel,
+        order_desk::collect,
+        order_desk::hand_over,
+        order_desk::add_task,
+        order_desk::tell_task,
+        order_desk::hook_place,
+        order_desk::hook_state,
+        order_desk::hook_answer,
+        order_desk::hook_cancel,
         desk::reviews,
         desk::answer_review,
         desk::undo_answer,

@@ -4,12 +4,16 @@
 
 use axum::Json;
 use axum::extract::{Query, State};
-use serde::Serialize;
-use utoipa::ToSchema;
+use linefree_bus::payload::{OrderChanged, TaskChanged};
+use linefree_domain::orders::reorder::Supply;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::routes::Limit;
 use super::{Context, Trouble};
+use crate::clock::wall_us;
 use crate::ledger::{OrderRow, StockRow, TaskRow};
+use crate::reorder::{Reorder, suggestions};
 
 /// What lies on a plate that somebody has counted.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,50 +35,61 @@ pub(super) struct Stock {
 /// An online order.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Order {
-    /// Its id.
-    order: String,
-    /// `received`, `picking`, `ready`, `handed_over` or `cancelled`.
-    state: String,
-    /// Why, where it was said.
-    reason: Option<String>,
+    /// As last told: the event `order_changed`.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    order: OrderChanged,
     /// When it last changed.
     changed_us: i64,
-    /// Its lines, by SKU.
-    lines: Vec<OrderedLine>,
 }
 
-/// A line of an order.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct OrderedLine {
-    /// The product.
-    sku: String,
-    /// How many are wanted.
-    quantity: u32,
-    /// How many are picked.
-    picked: u32,
-}
-
-/// One pick of an order.
+/// Something that a robot or a person is to do.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Task {
-    /// Its id.
-    task: String,
-    /// For which order.
-    order: String,
-    /// What.
-    sku: String,
-    /// How many.
-    quantity: u32,
-    /// From where.
-    plate: String,
-    /// Who does it: a robot's id, `staff`, or nobody yet.
-    assignee: Option<String>,
-    /// `waiting`, `assigned`, `underway`, `done`, `failed` or `cancelled`.
-    state: String,
-    /// Why, where it was said.
-    reason: Option<String>,
+    /// As last told: the event `task_changed`.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    task: TaskChanged,
     /// When it last changed.
     changed_us: i64,
+}
+
+impl From<OrderRow> for Order {
+    fn from(OrderRow { order, changed_us }: OrderRow) -> Self {
+        Self { order, changed_us }
+    }
+}
+
+impl From<TaskRow> for Task {
+    fn from(TaskRow { task, changed_us }: TaskRow) -> Self {
+        Self { task, changed_us }
+    }
+}
+
+/// With which service suggestions are made.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct Service {
+    /// The probability of no stock-out until the next delivery, 0.5 to 0.9999; 0.95 when left out.
+    service: Option<f64>,
+    /// Days from order to shelf, where the catalogue does not say it; 1 when left out.
+    #[param(value_type = Option<i64>, minimum = 0)]
+    lead_days: Option<u32>,
+}
+
+/// What to order from suppliers, from the sales of whole days and the stock that was counted.
+#[utoipa::path(get, path = "/api/reorder", params(Service), responses((status = 200, description = "The answer.", body = [Reorder]), (status = 400, description = "A parameter is no number.")))]
+pub(super) async fn reorder(
+    State(context): State<Context>,
+    Query(asked): Query<Service>,
+) -> Result<Json<Vec<Reorder>>, Trouble> {
+    let plain = Supply::default();
+    let service_level = asked.service.unwrap_or(plain.service_level);
+    if !(0.5..=0.9999).contains(&service_level) {
+        return Err(Trouble::Malformed("service: 0.5 to 0.9999 is allowed"));
+    }
+    let supply =
+        Supply { service_level, lead_days: asked.lead_days.unwrap_or(plain.lead_days).min(365), ..plain };
+    Ok(Json(context.ask(move |ledger| suggestions(ledger, wall_us(), supply)).await?))
 }
 
 /// Stock of the plates that somebody has counted: the count, less what was taken since.
@@ -102,34 +117,15 @@ pub(super) async fn orders(
     Query(limit): Query<Limit>,
 ) -> Result<Json<Vec<Order>>, Trouble> {
     let rows = context.ask(move |ledger| ledger.orders(limit.rows())).await?;
-    let line = |(sku, quantity, picked)| OrderedLine { sku, quantity, picked };
-    let order = |r: OrderRow| Order {
-        order: r.order,
-        state: r.state,
-        reason: r.reason,
-        changed_us: r.changed_us,
-        lines: r.lines.into_iter().map(line).collect(),
-    };
-    Ok(Json(rows.into_iter().map(order).collect()))
+    Ok(Json(rows.into_iter().map(Order::from).collect()))
 }
 
-/// Picks by robots and people, last changed first.
+/// What robots and people have to do, last changed first.
 #[utoipa::path(get, path = "/api/tasks", params(Limit), responses((status = 200, description = "The answer.", body = [Task]), (status = 400, description = "A parameter is no number.")))]
 pub(super) async fn tasks(
     State(context): State<Context>,
     Query(limit): Query<Limit>,
 ) -> Result<Json<Vec<Task>>, Trouble> {
     let rows = context.ask(move |ledger| ledger.tasks(limit.rows())).await?;
-    let task = |r: TaskRow| Task {
-        task: r.task,
-        order: r.order,
-        sku: r.sku,
-        quantity: r.quantity,
-        plate: r.plate,
-        assignee: r.assignee,
-        state: r.state,
-        reason: r.reason,
-        changed_us: r.changed_us,
-    };
-    Ok(Json(rows.into_iter().map(task).collect()))
+    Ok(Json(rows.into_iter().map(Task::from).collect()))
 }

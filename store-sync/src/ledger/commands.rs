@@ -6,20 +6,20 @@
 //! **Money**: a line is answered once; refunds never exceed what a visit paid, counting every earlier refund. A ledger that
 //! was put back from an older copy is told by the cloud what it had answered, and does not do it again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use linefree_bus::payload::{
-    CommandAnswered, EventBody, OrderChanged, OrderLine, OrderState, RefundIssued, RefundLine, ReviewAnswered,
-};
+use linefree_bus::payload::{CommandAnswered, EventBody, RefundIssued, RefundLine, ReviewAnswered};
 use linefree_domain::layout::StoreLayout;
+use linefree_domain::orders::steps;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::Value;
 
+use super::new_orders::{order_received, step};
 use super::retention::KeepDays;
 use super::sound::unsound;
 use super::{Doing, LedgerError, LedgerReader, clamp_seq, connect, own};
-use crate::cloud::command::{Command, CommandBody, RefundedLine, Wanted};
+use crate::cloud::command::{Command, CommandBody, Price, RefundedLine};
 
 /// What commands may speak of.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +28,10 @@ pub struct StoreFacts {
     pub skus: BTreeSet<String>,
     /// Plates.
     pub plates: BTreeSet<String>,
+    /// Which products lie on which plates: plate, SKU.
+    pub facings: Vec<(String, String)>,
+    /// Prices of store.toml by SKU, minor units.
+    pub prices_minor: BTreeMap<String, i64>,
     /// ISO 4217; `None` where there are no products.
     pub currency: Option<String>,
 }
@@ -39,9 +43,21 @@ impl StoreFacts {
         Self {
             skus: layout.products.iter().map(|p| p.sku.to_string()).collect(),
             plates: layout.plates.iter().map(|p| p.id.to_string()).collect(),
+            facings: facings_of(layout),
+            prices_minor: layout.products.iter().map(|p| (p.sku.to_string(), p.price.minor)).collect(),
             currency: Some(layout.currency.to_string()),
         }
     }
+}
+
+fn facings_of(layout: &StoreLayout) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for facing in &layout.facings {
+        let Some(product) = layout.products.get(facing.product.0) else { continue };
+        let plates = facing.plates.iter().filter_map(|p| layout.plates.get(p.0));
+        all.extend(plates.map(|plate| (plate.id.to_string(), product.sku.to_string())));
+    }
+    all
 }
 
 /// What became of a page of commands.
@@ -193,7 +209,7 @@ impl Commander {
             // command comes back with the events; it must not happen twice.
             Ok(_) if before == Some(true) => Ok(Vec::new()),
             Ok(_) if before == Some(false) => Err("refused before the ledger was put back".to_owned()),
-            Ok(body) => decide_body(&tx, reader, facts, command, body)?,
+            Ok(body) => decide_body(&tx, reader, facts, command, body, now_us)?,
         };
         let reason: Option<String> =
             decision.as_ref().err().map(|why| why.chars().filter(|c| !c.is_control()).take(500).collect());
@@ -267,6 +283,7 @@ fn decide_body(
     facts: &StoreFacts,
     command: &Command,
     body: &CommandBody,
+    now_us: i64,
 ) -> Result<Decision, LedgerError> {
     if body.is_state()
         && let Some((version, _)) = in_force(tx, body.kind())?
@@ -315,10 +332,15 @@ fn decide_body(
                 Err(format!("review_below is {review_below}, 0 to 1 is allowed"))
             }
         }
-        CommandBody::Order { order, lines } => {
-            return order_received(tx, order, lines, sku_is_known);
+        CommandBody::Order(order) => {
+            if accepted_before(tx, "order", &[("order", &order.order)])? {
+                return Ok(Err(format!("order {:?} is here already", order.order)));
+            }
+            return Ok(order_received(tx, reader, facts, order, now_us)?.map(|(body, _)| body));
         }
-        CommandBody::OrderCancelled { order, reason } => return order_cancelled(reader, order, reason),
+        CommandBody::OrderCancelled { order, reason } => {
+            return step(reader, order, |o| steps::call_off(o, reason));
+        }
         CommandBody::ReviewAnswer { visit, sku, quantity } => {
             return review_answer(tx, reader, visit, sku, *quantity);
         }
@@ -329,8 +351,23 @@ fn decide_body(
     Ok(checked.map(|()| Vec::new()))
 }
 
+/// Prices of store.toml, and over them those in force.
+pub(super) fn known_prices(
+    tx: &Transaction<'_>,
+    facts: &StoreFacts,
+) -> Result<BTreeMap<String, i64>, LedgerError> {
+    let mut known = facts.prices_minor.clone();
+    if let Some((_, told)) = in_force(tx, "prices")?
+        && let Ok(command) = serde_json::from_str::<Command>(&told)
+        && let Ok(CommandBody::Prices { prices, .. }) = serde_json::from_value(command.body)
+    {
+        known.extend(prices.into_iter().map(|Price { sku, unit_price_minor }| (sku, unit_price_minor)));
+    }
+    Ok(known)
+}
+
 /// Products of store.toml and of the catalogue in force.
-fn known_skus(tx: &Transaction<'_>, facts: &StoreFacts) -> Result<BTreeSet<String>, LedgerError> {
+pub(super) fn known_skus(tx: &Transaction<'_>, facts: &StoreFacts) -> Result<BTreeSet<String>, LedgerError> {
     let mut known = facts.skus.clone();
     if let Some((_, told)) = in_force(tx, "catalogue")?
         && let Ok(command) = serde_json::from_str::<Command>(&told)
@@ -341,7 +378,7 @@ fn known_skus(tx: &Transaction<'_>, facts: &StoreFacts) -> Result<BTreeSet<Strin
     Ok(known)
 }
 
-fn each_once<'a>(field: &str, skus: impl Iterator<Item = &'a str>) -> Result<(), String> {
+pub(super) fn each_once<'a>(field: &str, skus: impl Iterator<Item = &'a str>) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     for (i, sku) in skus.enumerate() {
         if sku.is_empty() || sku.chars().count() > 64 {
@@ -370,7 +407,7 @@ fn check_catalogue(products: &[crate::cloud::command::CatalogueProduct]) -> Resu
 fn check_prices(
     facts: &StoreFacts,
     currency: &str,
-    prices: &[crate::cloud::command::Price],
+    prices: &[Price],
     sku_is_known: impl Fn(&str, &str) -> Result<(), String>,
 ) -> Result<(), String> {
     if let Some(own) = &facts.currency
@@ -403,49 +440,8 @@ fn accepted_before(tx: &Transaction<'_>, kind: &str, paths: &[(&str, &str)]) -> 
     tx.query_row(&sql, rusqlite::params_from_iter(values), |r| r.get(0)).doing("looking for earlier commands")
 }
 
-fn sound(body: EventBody) -> Decision {
+pub(super) fn sound(body: EventBody) -> Decision {
     unsound(&body).map(|()| vec![body])
-}
-
-fn order_received(
-    tx: &Transaction<'_>,
-    order: &str,
-    lines: &[Wanted],
-    sku_is_known: impl Fn(&str, &str) -> Result<(), String>,
-) -> Result<Decision, LedgerError> {
-    if accepted_before(tx, "order", &[("order", order)])? {
-        return Ok(Err(format!("order {order:?} is here already")));
-    }
-    let check = each_once("lines", lines.iter().map(|l| l.sku.as_str())).and_then(|()| {
-        lines.iter().enumerate().try_for_each(|(i, l)| sku_is_known(&format!("lines[{i}].sku"), &l.sku))
-    });
-    Ok(check.and_then(|()| {
-        sound(EventBody::OrderChanged(OrderChanged {
-            order: order.to_owned(),
-            state: OrderState::Received,
-            lines: lines
-                .iter()
-                .map(|l| OrderLine { sku: l.sku.clone(), quantity: l.quantity, picked: 0 })
-                .collect(),
-            reason: None,
-        }))
-    }))
-}
-
-fn order_cancelled(reader: &LedgerReader, order: &str, reason: &str) -> Result<Decision, LedgerError> {
-    let Some(found) = reader.order(order)? else {
-        return Ok(Err(format!("this store has no order {order:?}")));
-    };
-    if matches!(found.state.as_str(), "handed_over" | "cancelled") {
-        return Ok(Err(format!("order {order:?} is {}: it cannot be cancelled", found.state)));
-    }
-    let lines = found.lines.into_iter().map(|(sku, quantity, picked)| OrderLine { sku, quantity, picked });
-    Ok(sound(EventBody::OrderChanged(OrderChanged {
-        order: order.to_owned(),
-        state: OrderState::Cancelled,
-        lines: lines.collect(),
-        reason: Some(reason.to_owned()),
-    })))
 }
 
 pub(super) fn review_answer(

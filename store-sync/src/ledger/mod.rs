@@ -26,18 +26,26 @@
 //! own events and the tools write beside it, each in short transactions; numbers and times fit in 63 bits.
 
 pub mod backup;
+pub mod captures;
 mod check;
 pub mod commands;
 mod cursor;
+mod decider;
 mod migrate;
+mod new_orders;
+pub mod order_book;
+mod order_rows;
 mod own;
+pub mod payment_book;
 pub mod personal;
 mod project;
 mod project_orders;
+mod project_payments;
 mod projector;
 mod read;
 mod read_console;
 mod read_orders;
+pub(crate) mod read_sales;
 mod read_settled;
 pub mod retention;
 mod rows;
@@ -206,6 +214,7 @@ pub fn kind_of(body: &EventBody) -> &'static str {
         EventBody::DeviceFault(_) => "device_fault",
         EventBody::ReviewAnswered(_) => "review_answered",
         EventBody::RefundIssued(_) => "refund_issued",
+        EventBody::PaymentChanged(_) => "payment_changed",
         EventBody::StockCounted(_) => "stock_counted",
         EventBody::OrderChanged(_) => "order_changed",
         EventBody::TaskChanged(_) => "task_changed",

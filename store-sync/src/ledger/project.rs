@@ -30,6 +30,7 @@ enum Replaces<'a> {
     Count(&'a str),
     Order(&'a str),
     Task(&'a str),
+    Payment(&'a str),
 }
 
 fn replaces(body: &EventBody) -> Option<Replaces<'_>> {
@@ -44,6 +45,7 @@ fn replaces(body: &EventBody) -> Option<Replaces<'_>> {
         EventBody::StockCounted(e) => Replaces::Count(&e.plate),
         EventBody::OrderChanged(e) => Replaces::Order(&e.order),
         EventBody::TaskChanged(e) => Replaces::Task(&e.task),
+        EventBody::PaymentChanged(e) => Replaces::Payment(&e.visit),
         // Answers to commands and forgotten shoppers are acted upon where they are written; nothing follows here.
         EventBody::ShelfChanged(_)
         | EventBody::GatePassed(_)
@@ -270,6 +272,7 @@ fn apply_body(conn: &Connection, event: &Event) -> rusqlite::Result<()> {
         .map(drop),
         EventBody::ReviewAnswered(e) => orders::review_answered(conn, &by, at_us, e),
         EventBody::RefundIssued(e) => orders::refund_issued(conn, &by, at_us, e),
+        EventBody::PaymentChanged(e) => super::project_payments::payment_changed(conn, &by, at_us, e),
         EventBody::StockCounted(e) => orders::stock_counted(conn, &by, at_us, e),
         EventBody::OrderChanged(e) => orders::order_changed(conn, &by, at_us, e),
         EventBody::TaskChanged(e) => orders::task_changed(conn, &by, at_us, e),

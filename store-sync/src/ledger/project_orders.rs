@@ -1,11 +1,10 @@
 //! Projections of answers to reviews, refunds, counts, orders and tasks. See [`super::project`].
 
-use linefree_bus::payload::{
-    OrderChanged, OrderState, RefundIssued, ReviewAnswered, StockCounted, TaskChanged, TaskState,
-};
+use linefree_bus::payload::{OrderChanged, RefundIssued, ReviewAnswered, StockCounted, TaskChanged};
 use rusqlite::{Connection, params};
 
 use super::project::{By, execute, if_later};
+use super::read_orders::word;
 
 pub(super) fn review_answered(
     conn: &Connection,
@@ -83,55 +82,78 @@ pub(super) fn stock_counted(
     .map(drop)
 }
 
-/// As the tables and JSON write it.
-pub(super) fn order_state(state: OrderState) -> &'static str {
-    match state {
-        OrderState::Received => "received",
-        OrderState::Picking => "picking",
-        OrderState::Ready => "ready",
-        OrderState::HandedOver => "handed_over",
-        OrderState::Cancelled => "cancelled",
-    }
-}
-
-fn task_state(state: TaskState) -> &'static str {
-    match state {
-        TaskState::Waiting => "waiting",
-        TaskState::Assigned => "assigned",
-        TaskState::Underway => "underway",
-        TaskState::Done => "done",
-        TaskState::Failed => "failed",
-        TaskState::Cancelled => "cancelled",
-    }
-}
-
 pub(super) fn order_changed(
     conn: &Connection,
     by: &By<'_>,
     at_us: i64,
     e: &OrderChanged,
 ) -> rusqlite::Result<()> {
+    let (question, money) = (e.question.as_ref(), e.money.as_ref());
     let later = execute(
         conn,
         concat!(
-            "INSERT INTO orders (order_id, state, reason, changed_us, by_epoch, by_source, by_seq)
-             VALUES (?, ?, ?, ?, ?, ?, ?)
-             ON CONFLICT DO UPDATE SET state = excluded.state, reason = excluded.reason,
+            "INSERT INTO orders (order_id, state, reason, channel, placed_us, due_us, handover, if_short,
+                                 question_sku, question_missing, question_substitute, question_until_us, currency,
+                                 amount_minor, released_minor, money_state, money_reference, changed_us, by_epoch,
+                                 by_source, by_seq)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT DO UPDATE SET state = excluded.state, reason = excluded.reason, channel = excluded.channel,
+               placed_us = excluded.placed_us, due_us = excluded.due_us, handover = excluded.handover,
+               if_short = excluded.if_short, question_sku = excluded.question_sku,
+               question_missing = excluded.question_missing, question_substitute = excluded.question_substitute,
+               question_until_us = excluded.question_until_us, currency = excluded.currency,
+               amount_minor = excluded.amount_minor, released_minor = excluded.released_minor,
+               money_state = excluded.money_state, money_reference = excluded.money_reference,
                changed_us = excluded.changed_us, by_epoch = excluded.by_epoch, by_source = excluded.by_source,
                by_seq = excluded.by_seq",
             if_later!("orders")
         ),
-        params![e.order, order_state(e.state), e.reason, at_us, by.epoch, by.source, by.seq],
+        params![
+            e.order,
+            word(&e.state),
+            e.reason,
+            e.channel,
+            e.placed_us,
+            e.due_us,
+            e.handover.as_ref().map(word),
+            e.if_short.as_ref().map(word),
+            question.map(|q| &q.sku),
+            question.map(|q| q.missing),
+            question.and_then(|q| q.substitute.as_ref()),
+            question.map(|q| q.until_us),
+            money.map(|m| &m.currency),
+            money.map(|m| m.amount_minor),
+            money.map(|m| m.released_minor),
+            money.map(|m| word(&m.state)),
+            money.and_then(|m| m.reference.as_ref()),
+            at_us,
+            by.epoch,
+            by.source,
+            by.seq
+        ],
     )?;
     if later == 0 {
         return Ok(());
     }
     execute(conn, "DELETE FROM order_lines WHERE order_id = ?", params![e.order])?;
-    for line in &e.lines {
+    for (place, line) in e.lines.iter().enumerate() {
         execute(
             conn,
-            "INSERT INTO order_lines (order_id, sku, quantity, picked) VALUES (?, ?, ?, ?)",
-            params![e.order, line.sku, line.quantity, line.picked],
+            "INSERT INTO order_lines (order_id, sku, line, quantity, picked, given_up, substitutes, instead_of,
+                                      unit_price_minor)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                e.order,
+                line.sku,
+                i64::try_from(place).unwrap_or(i64::MAX),
+                line.quantity,
+                line.picked,
+                line.given_up,
+                // Texts always become JSON.
+                serde_json::to_string(&line.substitutes).unwrap_or_default(),
+                line.instead_of,
+                line.unit_price_minor
+            ],
         )?;
     }
     Ok(())
@@ -146,10 +168,10 @@ pub(super) fn task_changed(
     execute(
         conn,
         concat!(
-            "INSERT INTO tasks (task, order_id, sku, quantity, plate, assignee, state, reason, changed_us,
+            "INSERT INTO tasks (task, kind, order_id, sku, quantity, plate, assignee, state, reason, changed_us,
                                 by_epoch, by_source, by_seq)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-             ON CONFLICT DO UPDATE SET order_id = excluded.order_id, sku = excluded.sku,
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT DO UPDATE SET kind = excluded.kind, order_id = excluded.order_id, sku = excluded.sku,
                quantity = excluded.quantity, plate = excluded.plate, assignee = excluded.assignee,
                state = excluded.state, reason = excluded.reason, changed_us = excluded.changed_us,
                by_epoch = excluded.by_epoch, by_source = excluded.by_source, by_seq = excluded.by_seq",
@@ -157,12 +179,13 @@ pub(super) fn task_changed(
         ),
         params![
             e.task,
+            word(&e.task_kind),
             e.order,
             e.sku,
             e.quantity,
             e.plate,
             e.assignee,
-            task_state(e.state),
+            word(&e.state),
             e.reason,
             at_us,
             by.epoch,

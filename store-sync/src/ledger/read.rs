@@ -70,6 +70,19 @@ impl LedgerReader {
         rows.doing("answering a question")
     }
 
+    /// The whole text of the command of a kind that is in force, if any.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn in_force(&self, kind: &str) -> Result<Option<String>, LedgerError> {
+        let found = self.all(
+            "SELECT c.told FROM in_force i JOIN commands c USING (command_seq) WHERE i.kind = ?",
+            [kind],
+            |r| r.get(0),
+        )?;
+        Ok(found.into_iter().next())
+    }
+
     /// The ledger's id and its store.
     ///
     /// # Errors

@@ -1,6 +1,10 @@
 //! Questions about payments, stock, orders and tasks.
 
-use rusqlite::params;
+use linefree_bus::payload::{OrderChanged, OrderLine, OrderMoney, OrderQuestion, TaskChanged};
+use rusqlite::types::Type;
+use rusqlite::{Params, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::{LedgerError, LedgerReader};
 
@@ -41,39 +45,105 @@ pub struct StockRow {
 /// An online order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderRow {
-    /// Its id.
-    pub order: String,
-    /// How far it has come.
-    pub state: String,
-    /// Why, where it was said.
-    pub reason: Option<String>,
-    /// When it last changed.
+    /// As last told.
+    pub order: OrderChanged,
+    /// When that was.
     pub changed_us: i64,
-    /// SKU, wanted, picked.
-    pub lines: Vec<(String, u32, u32)>,
 }
 
-/// A pick.
+/// Something that a robot or a person is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskRow {
-    /// Its id.
-    pub task: String,
-    /// For which order.
-    pub order: String,
-    /// What.
-    pub sku: String,
-    /// How many.
-    pub quantity: u32,
-    /// From where.
-    pub plate: String,
-    /// Who does it.
-    pub assignee: Option<String>,
-    /// How far it has come.
-    pub state: String,
-    /// Why, where it was said.
-    pub reason: Option<String>,
-    /// When it last changed.
+    /// As last told.
+    pub task: TaskChanged,
+    /// When that was.
     pub changed_us: i64,
+}
+
+/// A value without fields, as JSON and the tables write it.
+pub(super) fn word<T: Serialize>(value: &T) -> String {
+    // Only called with plain enumerations, whose JSON is a text.
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+/// The value of a word in a table.
+pub(super) fn value<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+    let found: Option<String> = row.get(column)?;
+    let json = found.map_or(serde_json::Value::Null, serde_json::Value::String);
+    serde_json::from_value(json)
+        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(e)))
+}
+
+fn order_of(r: &Row<'_>) -> rusqlite::Result<OrderRow> {
+    let question = match r.get::<_, Option<String>>("question_sku")? {
+        None => None,
+        Some(sku) => Some(OrderQuestion {
+            sku,
+            missing: r.get("question_missing")?,
+            substitute: r.get("question_substitute")?,
+            until_us: r.get("question_until_us")?,
+        }),
+    };
+    let money = match r.get::<_, Option<String>>("currency")? {
+        None => None,
+        Some(currency) => Some(OrderMoney {
+            currency,
+            amount_minor: r.get("amount_minor")?,
+            released_minor: r.get("released_minor")?,
+            state: value(r, "money_state")?,
+            reference: r.get("money_reference")?,
+        }),
+    };
+    Ok(OrderRow {
+        order: OrderChanged {
+            order: r.get("order_id")?,
+            state: value(r, "state")?,
+            lines: Vec::new(),
+            reason: r.get("reason")?,
+            channel: r.get("channel")?,
+            placed_us: r.get("placed_us")?,
+            due_us: r.get("due_us")?,
+            handover: value(r, "handover")?,
+            if_short: value(r, "if_short")?,
+            question,
+            money,
+        },
+        changed_us: r.get("changed_us")?,
+    })
+}
+
+fn line_of(r: &Row<'_>) -> rusqlite::Result<OrderLine> {
+    let substitutes: String = r.get("substitutes")?;
+    Ok(OrderLine {
+        sku: r.get("sku")?,
+        quantity: r.get("quantity")?,
+        picked: r.get("picked")?,
+        given_up: r.get("given_up")?,
+        substitutes: serde_json::from_str(&substitutes)
+            .map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(e)))?,
+        instead_of: r.get("instead_of")?,
+        unit_price_minor: r.get("unit_price_minor")?,
+    })
+}
+
+fn task_of(r: &Row<'_>) -> rusqlite::Result<TaskRow> {
+    Ok(TaskRow {
+        task: TaskChanged {
+            task: r.get("task")?,
+            task_kind: value(r, "kind")?,
+            order: r.get("order_id")?,
+            sku: r.get("sku")?,
+            quantity: r.get("quantity")?,
+            plate: r.get("plate")?,
+            assignee: r.get("assignee")?,
+            state: value(r, "state")?,
+            reason: r.get("reason")?,
+        },
+        changed_us: r.get("changed_us")?,
+    })
 }
 
 impl LedgerReader {
@@ -121,32 +191,52 @@ impl LedgerReader {
         )
     }
 
+    fn orders_where(&self, rest: &str, values: impl Params) -> Result<Vec<OrderRow>, LedgerError> {
+        let mut orders = self.all(&format!("SELECT * FROM orders {rest}"), values, order_of)?;
+        for row in &mut orders {
+            row.order.lines = self.all(
+                "SELECT * FROM order_lines WHERE order_id = ? ORDER BY line",
+                params![row.order.order],
+                line_of,
+            )?;
+        }
+        Ok(orders)
+    }
+
     /// The orders, last changed first.
     ///
     /// # Errors
     /// [`LedgerError`].
     pub fn orders(&self, limit: u32) -> Result<Vec<OrderRow>, LedgerError> {
-        let mut orders = self.all(
-            "SELECT order_id, state, reason, changed_us FROM orders ORDER BY changed_us DESC, order_id LIMIT ?",
-            params![limit],
-            |r| {
-                Ok(OrderRow {
-                    order: r.get(0)?,
-                    state: r.get(1)?,
-                    reason: r.get(2)?,
-                    changed_us: r.get(3)?,
-                    lines: Vec::new(),
-                })
-            },
-        )?;
-        for order in &mut orders {
-            order.lines = self.all(
-                "SELECT sku, quantity, picked FROM order_lines WHERE order_id = ? ORDER BY sku",
-                params![order.order],
-                |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
-            )?;
-        }
-        Ok(orders)
+        self.orders_where("ORDER BY changed_us DESC, order_id LIMIT ?", params![limit])
+    }
+
+    /// One order.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn order(&self, order: &str) -> Result<Option<OrderRow>, LedgerError> {
+        Ok(self.orders_where("WHERE order_id = ?", params![order])?.pop())
+    }
+
+    /// The orders that planning may still change: those that are not over, and those that were called off and whose
+    /// items may still be about.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open_orders(&self) -> Result<Vec<OrderRow>, LedgerError> {
+        self.orders_where(
+            "WHERE state IN ('received', 'picking', 'asking', 'ready', 'on_the_way')
+               OR (state = 'cancelled' AND order_id IN (
+                 SELECT order_id FROM tasks WHERE kind = 'pick' GROUP BY order_id, sku
+                 HAVING sum(state IN ('waiting', 'assigned', 'underway')) > 0
+                     OR sum(CASE WHEN state = 'done' THEN quantity ELSE 0 END) > (
+                       SELECT coalesce(sum(r.quantity), 0) FROM tasks r
+                       WHERE r.order_id = tasks.order_id AND r.sku = tasks.sku AND r.kind = 'return'
+                         AND r.state <> 'cancelled')))
+             ORDER BY order_id",
+            params![],
+        )
     }
 
     /// The tasks, last changed first.
@@ -154,34 +244,38 @@ impl LedgerReader {
     /// # Errors
     /// [`LedgerError`].
     pub fn tasks(&self, limit: u32) -> Result<Vec<TaskRow>, LedgerError> {
-        self.all(
-            "SELECT task, order_id, sku, quantity, plate, assignee, state, reason, changed_us FROM tasks
-             ORDER BY changed_us DESC, task LIMIT ?",
-            params![limit],
-            |r| {
-                Ok(TaskRow {
-                    task: r.get(0)?,
-                    order: r.get(1)?,
-                    sku: r.get(2)?,
-                    quantity: r.get(3)?,
-                    plate: r.get(4)?,
-                    assignee: r.get(5)?,
-                    state: r.get(6)?,
-                    reason: r.get(7)?,
-                    changed_us: r.get(8)?,
-                })
-            },
-        )
+        self.all("SELECT * FROM tasks ORDER BY changed_us DESC, task LIMIT ?", params![limit], task_of)
     }
-}
 
-impl LedgerReader {
-    /// One order.
+    /// One task.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn order(&self, order: &str) -> Result<Option<OrderRow>, LedgerError> {
-        // A store has hundreds of open orders, not millions.
-        Ok(self.orders(u32::MAX)?.into_iter().find(|o| o.order == order))
+    pub fn task(&self, task: &str) -> Result<Option<TaskRow>, LedgerError> {
+        Ok(self.all("SELECT * FROM tasks WHERE task = ?", params![task], task_of)?.pop())
+    }
+
+    /// The tasks of an order, as they were made.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn tasks_of(&self, order: &str) -> Result<Vec<TaskRow>, LedgerError> {
+        self.all(
+            "SELECT * FROM tasks WHERE order_id = ? ORDER BY length(task), task",
+            params![order],
+            task_of,
+        )
+    }
+
+    /// The tasks that somebody has still to do.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open_tasks(&self) -> Result<Vec<TaskRow>, LedgerError> {
+        self.all(
+            "SELECT * FROM tasks WHERE state IN ('waiting', 'assigned', 'underway') ORDER BY task",
+            params![],
+            task_of,
+        )
     }
 }

@@ -164,6 +164,18 @@ pub(super) fn unsound(body: &EventBody) -> Check {
             }
             each_once("sku", e.lines.iter().map(|l| l.sku.as_str()))
         }
+        EventBody::PaymentChanged(e) => {
+            id("visit", &e.visit)?;
+            currency(&e.currency)?;
+            amount("authorised_minor", e.authorised_minor)?;
+            amount("captured_minor", e.captured_minor)?;
+            within("refunded_minor", e.refunded_minor, 0, e.captured_minor)?;
+            if let Some(ask) = &e.ask {
+                within("ask.amount_minor", ask.amount_minor, 1, MAX_MINOR)?;
+            }
+            words("reference", e.reference.as_deref().unwrap_or_default(), 200)?;
+            words("reason", e.reason.as_deref().unwrap_or_default(), 1000)
+        }
         EventBody::StockCounted(e) => {
             id("plate", &e.plate)?;
             id("sku", &e.sku)?;
@@ -172,16 +184,33 @@ pub(super) fn unsound(body: &EventBody) -> Check {
         EventBody::OrderChanged(e) => {
             id("order", &e.order)?;
             words("reason", e.reason.as_deref().unwrap_or_default(), 1000)?;
+            maybe_id("channel", e.channel.as_deref())?;
             for l in &e.lines {
                 id("sku", &l.sku)?;
                 within("quantity", l.quantity, 1, MAX_QUANTITY)?;
                 within("picked", l.picked, 0, l.quantity)?;
+                within("given_up", l.given_up, 0, l.quantity - l.picked)?;
+                within("the number of substitutes", l.substitutes.len(), 0, 20)?;
+                l.substitutes.iter().try_for_each(|s| id("substitute", s))?;
+                maybe_id("instead_of", l.instead_of.as_deref())?;
+                l.unit_price_minor.map_or(Ok(()), |price| amount("unit_price_minor", price))?;
+            }
+            if let Some(question) = &e.question {
+                id("question.sku", &question.sku)?;
+                within("question.missing", question.missing, 1, MAX_QUANTITY)?;
+                maybe_id("question.substitute", question.substitute.as_deref())?;
+            }
+            if let Some(money) = &e.money {
+                currency(&money.currency)?;
+                amount("money.amount_minor", money.amount_minor)?;
+                within("money.released_minor", money.released_minor, 0, money.amount_minor)?;
+                maybe_id("money.reference", money.reference.as_deref())?;
             }
             each_once("sku", e.lines.iter().map(|l| l.sku.as_str()))
         }
         EventBody::TaskChanged(e) => {
             id("task", &e.task)?;
-            id("order", &e.order)?;
+            maybe_id("order", e.order.as_deref())?;
             id("sku", &e.sku)?;
             within("quantity", e.quantity, 1, MAX_QUANTITY)?;
             id("plate", &e.plate)?;

@@ -6,23 +6,16 @@
 use std::path::Path;
 
 use linefree_bus::payload::{EventBody, StockCounted};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::commands::{Decision, StoreFacts, refund_issued, review_answer};
+use super::LedgerError;
+use super::commands::{StoreFacts, refund_issued, review_answer};
+use super::decider::Decider;
 use super::sound::unsound;
-use super::{Doing, LedgerError, LedgerReader, connect, own};
 use crate::cloud::command::RefundedLine;
-
-/// How often, and how many times, it is looked whether the projections are up to date.
-const WAIT: (std::time::Duration, u32) = (std::time::Duration::from_millis(10), 300);
 
 /// Writes what people in the store decide.
 #[derive(Debug)]
-pub struct Staff {
-    conn: Connection,
-    reader: LedgerReader,
-    facts: StoreFacts,
-}
+pub struct Staff(Decider);
 
 impl Staff {
     /// Of a ledger that exists.
@@ -30,38 +23,7 @@ impl Staff {
     /// # Errors
     /// [`LedgerError`].
     pub fn open(ledger: &Path, facts: StoreFacts) -> Result<Self, LedgerError> {
-        Ok(Self { conn: connect(ledger)?, reader: LedgerReader::open(ledger)?, facts })
-    }
-
-    fn decide(
-        &mut self,
-        now_us: i64,
-        decision: impl FnOnce(&Transaction<'_>, &LedgerReader) -> Result<Decision, LedgerError>,
-    ) -> Result<u64, LedgerError> {
-        let doing = "writing a decision";
-        let mut waited = 0;
-        while self.reader.projected_seq()? < self.reader.last_seq()? {
-            waited += 1;
-            if waited > WAIT.1 {
-                return Err(LedgerError::Refused("the projections are behind: try again".into()));
-            }
-            std::thread::sleep(WAIT.0);
-        }
-        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate).doing(doing)?;
-        // Whoever decided about money just now, the cloud's commander or another request, must be seen: nobody writes
-        // while this transaction lasts, so once the projections are up to date they stay so.
-        if self.reader.projected_seq()? < self.reader.last_seq()? {
-            return Err(LedgerError::Refused(
-                "the store has just decided about something else: try again".into(),
-            ));
-        }
-        let bodies = decision(&tx, &self.reader)?.map_err(LedgerError::Refused)?;
-        let mut last = 0;
-        for body in bodies {
-            last = own::say(&tx, body, now_us)?;
-        }
-        tx.commit().doing(doing)?;
-        Ok(last)
+        Ok(Self(Decider::open(ledger, facts)?))
     }
 
     /// How many of a line in review the shopper pays for. Returns the event's place.
@@ -69,7 +31,7 @@ impl Staff {
     /// # Errors
     /// [`LedgerError::Refused`] with the reason.
     pub fn answer(&mut self, visit: &str, sku: &str, quantity: u32, now_us: i64) -> Result<u64, LedgerError> {
-        self.decide(now_us, |tx, reader| review_answer(tx, reader, visit, sku, quantity))
+        self.0.decide(now_us, |tx, reader| review_answer(tx, reader, visit, sku, quantity))
     }
 
     /// Money goes back. The same id again is refused. Returns the event's place.
@@ -84,7 +46,7 @@ impl Staff {
         reason: &str,
         now_us: i64,
     ) -> Result<u64, LedgerError> {
-        self.decide(now_us, |tx, reader| {
+        self.0.decide(now_us, |tx, reader| {
             if reason.trim().is_empty() {
                 return Ok(Err("a refund has a reason".into()));
             }
@@ -126,14 +88,14 @@ impl Staff {
     /// # Errors
     /// [`LedgerError::Refused`] with the reason.
     pub fn count(&mut self, plate: &str, sku: &str, quantity: u32, now_us: i64) -> Result<u64, LedgerError> {
-        let known = if !self.facts.plates.contains(plate) {
+        let known = if !self.0.facts.plates.contains(plate) {
             Err(format!("this store has no plate {plate:?}"))
-        } else if !self.facts.skus.contains(sku) {
+        } else if !self.0.facts.skus.contains(sku) {
             Err(format!("this store has no product {sku:?}"))
         } else {
             Ok(())
         };
         let body = EventBody::StockCounted(StockCounted { plate: plate.into(), sku: sku.into(), quantity });
-        self.decide(now_us, |_, _| Ok(known.and_then(|()| unsound(&body).map(|()| vec![body]))))
+        self.0.decide(now_us, |_, _| Ok(known.and_then(|()| unsound(&body).map(|()| vec![body]))))
     }
 }

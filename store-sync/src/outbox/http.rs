@@ -147,7 +147,7 @@ pub(super) fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 /// Is the host of `host[:port]/path` this machine?
-pub(super) fn is_loopback(rest: &str) -> bool {
+pub(crate) fn is_loopback(rest: &str) -> bool {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),

@@ -25,6 +25,7 @@ pub fn settings(data: &Path) -> Settings {
         cloud: None,
         gln: None,
         access: Access::Open,
+        payments: None,
     }
 }
 

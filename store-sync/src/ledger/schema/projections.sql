@@ -214,6 +214,35 @@ SELECT r.visit, r.currency, r.charge_minor,
          AS open_minor
 FROM receipts r;
 
+-- How the payment of each visit stands with the gateway, as last told.
+CREATE TABLE trips (
+  visit            TEXT    PRIMARY KEY CHECK (length(visit) BETWEEN 1 AND 64),
+  currency         TEXT    NOT NULL CHECK (currency GLOB '[A-Z][A-Z][A-Z]'),
+  state            TEXT    NOT NULL CHECK (state IN ('open', 'bad_debt', 'by_hand')),
+  -- How many questions were begun; `visit:step` is the last one's key.
+  step             INTEGER NOT NULL CHECK (step >= 0),
+  -- The question under way: all of these, or none.
+  ask              TEXT             CHECK (ask IN ('authorise', 'capture', 'release', 'refund')),
+  ask_minor        INTEGER          CHECK (ask_minor BETWEEN 1 AND 1000000000000),
+  ask_since_us     INTEGER,
+  silences         INTEGER          CHECK (silences >= 0),
+  pending          INTEGER          CHECK (pending IN (0, 1)),
+  authorised_minor INTEGER NOT NULL CHECK (authorised_minor BETWEEN 0 AND 1000000000000),
+  captured_minor   INTEGER NOT NULL CHECK (captured_minor BETWEEN 0 AND 1000000000000),
+  refunded_minor   INTEGER NOT NULL CHECK (refunded_minor BETWEEN 0 AND captured_minor),
+  hold_declined    INTEGER NOT NULL CHECK (hold_declined IN (0, 1)),
+  reference        TEXT             CHECK (length(reference) BETWEEN 1 AND 200),
+  reason           TEXT             CHECK (length(reason) <= 1000),
+  changed_us       INTEGER NOT NULL,
+  by_epoch         TEXT    NOT NULL,
+  by_source        TEXT    NOT NULL,
+  by_seq           INTEGER NOT NULL,
+  CHECK ((ask IS NULL) = (ask_minor IS NULL) AND (ask IS NULL) = (ask_since_us IS NULL)
+         AND (ask IS NULL) = (silences IS NULL) AND (ask IS NULL) = (pending IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX trips_by_state ON trips (state) WHERE state <> 'open';
+
 -- Plates as somebody last counted them.
 CREATE TABLE stock_counts (
   plate      TEXT    PRIMARY KEY CHECK (length(plate) BETWEEN 1 AND 64),
@@ -239,28 +268,63 @@ SELECT c.plate, c.sku, c.quantity AS counted, c.counted_us,
                 0.0) AS delta_g
 FROM stock_counts c;
 
+-- Online orders, as last told.
 CREATE TABLE orders (
-  order_id   TEXT    PRIMARY KEY CHECK (length(order_id) BETWEEN 1 AND 64),
-  state      TEXT    NOT NULL CHECK (state IN ('received', 'picking', 'ready', 'handed_over', 'cancelled')),
-  reason     TEXT             CHECK (length(reason) <= 1000),
-  changed_us INTEGER NOT NULL,
-  by_epoch   TEXT    NOT NULL,
-  by_source  TEXT    NOT NULL,
-  by_seq     INTEGER NOT NULL
+  order_id            TEXT    PRIMARY KEY CHECK (length(order_id) BETWEEN 1 AND 64),
+  state               TEXT    NOT NULL CHECK (state IN ('received', 'picking', 'asking', 'ready', 'on_the_way',
+                                                        'handed_over', 'cancelled')),
+  reason              TEXT             CHECK (length(reason) <= 1000),
+  -- Where it was placed; NULL when nobody said.
+  channel             TEXT             CHECK (length(channel) BETWEEN 1 AND 64),
+  placed_us           INTEGER,
+  -- When it is promised for.
+  due_us              INTEGER,
+  handover            TEXT             CHECK (handover IN ('locker', 'counter', 'courier', 'agent')),
+  if_short            TEXT             CHECK (if_short IN ('ask', 'substitute', 'partial', 'cancel')),
+  -- What the customer is being asked: all of these, or none. A substitute need not be on offer.
+  question_sku        TEXT             CHECK (length(question_sku) BETWEEN 1 AND 64),
+  question_missing    INTEGER          CHECK (question_missing BETWEEN 1 AND 1000000),
+  question_substitute TEXT             CHECK (length(question_substitute) BETWEEN 1 AND 64),
+  question_until_us   INTEGER,
+  -- Its money, where the store has to do with it: all of these, or none. A reference need not be known.
+  currency            TEXT             CHECK (currency GLOB '[A-Z][A-Z][A-Z]'),
+  amount_minor        INTEGER          CHECK (amount_minor BETWEEN 0 AND 1000000000000),
+  released_minor      INTEGER          CHECK (released_minor BETWEEN 0 AND amount_minor),
+  money_state         TEXT             CHECK (money_state IN ('due', 'held', 'released', 'returned')),
+  money_reference     TEXT             CHECK (length(money_reference) BETWEEN 1 AND 64),
+  changed_us          INTEGER NOT NULL,
+  by_epoch            TEXT    NOT NULL,
+  by_source           TEXT    NOT NULL,
+  by_seq              INTEGER NOT NULL,
+  CHECK ((question_sku IS NULL) = (question_missing IS NULL) AND (question_sku IS NULL) = (question_until_us IS NULL)),
+  CHECK ((currency IS NULL) = (amount_minor IS NULL) AND (currency IS NULL) = (released_minor IS NULL)
+         AND (currency IS NULL) = (money_state IS NULL))
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX orders_by_state ON orders (state, due_us);
+
 CREATE TABLE order_lines (
-  order_id TEXT    NOT NULL REFERENCES orders (order_id) ON DELETE CASCADE,
-  sku      TEXT    NOT NULL CHECK (length(sku) BETWEEN 1 AND 64),
-  quantity INTEGER NOT NULL CHECK (quantity BETWEEN 1 AND 1000000),
-  picked   INTEGER NOT NULL CHECK (picked BETWEEN 0 AND quantity),
+  order_id         TEXT    NOT NULL REFERENCES orders (order_id) ON DELETE CASCADE,
+  sku              TEXT    NOT NULL CHECK (length(sku) BETWEEN 1 AND 64),
+  -- Its place in the order.
+  line             INTEGER NOT NULL CHECK (line >= 0),
+  quantity         INTEGER NOT NULL CHECK (quantity BETWEEN 1 AND 1000000),
+  picked           INTEGER NOT NULL CHECK (picked BETWEEN 0 AND quantity),
+  -- How many the customer will not get, and knows.
+  given_up         INTEGER NOT NULL CHECK (given_up BETWEEN 0 AND quantity - picked),
+  -- What the customer would take instead: a JSON array of SKUs, the best first.
+  substitutes      TEXT    NOT NULL CHECK (json_type(substitutes) = 'array'),
+  instead_of       TEXT             CHECK (length(instead_of) BETWEEN 1 AND 64),
+  unit_price_minor INTEGER          CHECK (unit_price_minor BETWEEN 0 AND 1000000000000),
   PRIMARY KEY (order_id, sku)
 ) STRICT, WITHOUT ROWID;
 
--- Picks by robots or people. No foreign key to orders: a task may be told before its order arrives here.
+-- What robots or people are to do. No foreign key to orders: a task may be told before its order arrives here.
 CREATE TABLE tasks (
   task       TEXT    PRIMARY KEY CHECK (length(task) BETWEEN 1 AND 64),
-  order_id   TEXT    NOT NULL CHECK (length(order_id) BETWEEN 1 AND 64),
+  kind       TEXT    NOT NULL CHECK (kind IN ('pick', 'restock', 'return', 'tidy')),
+  -- The order that it is for; NULL for the store's own work.
+  order_id   TEXT             CHECK (length(order_id) BETWEEN 1 AND 64),
   sku        TEXT    NOT NULL CHECK (length(sku) BETWEEN 1 AND 64),
   quantity   INTEGER NOT NULL CHECK (quantity BETWEEN 1 AND 1000000),
   plate      TEXT    NOT NULL CHECK (length(plate) BETWEEN 1 AND 64),

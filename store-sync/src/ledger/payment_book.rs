@@ -1,0 +1,291 @@
+//! The payment book: what each visit's payment is, what is to be asked next, and what was answered.
+//!
+//! A question is an event before it is asked and again when it is answered; both rest on what is in the ledger at that
+//! moment, and nobody else writes in between. So whatever dies, the question under way is asked again under its key.
+
+use std::path::Path;
+
+use linefree_bus::payload::{self as told, EventBody, PaymentAsk, PaymentChanged};
+use linefree_domain::ids::VisitId;
+use linefree_domain::payment::{
+    Answer, Ask, AskKind, Bill, Policy, Trip, TripState, answered, begin, next, try_again,
+};
+use linefree_domain::time::StoreTime;
+use linefree_domain::units::{Currency, Money};
+use rusqlite::{Row, params};
+
+use super::commands::{StoreFacts, sound};
+use super::decider::Decider;
+use super::read_orders::value;
+use super::{LedgerError, LedgerReader};
+
+/// A visit's payment, with what it comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TripRow {
+    /// As last told, or as it begins.
+    pub trip: Trip,
+    /// What the visit comes to.
+    pub bill: Bill,
+    /// What the shopper entered with; `None` for one who was never seen entering, and for one who was forgotten.
+    pub credential: Option<String>,
+    /// When it last changed; `None` when nothing was asked yet.
+    pub changed_us: Option<i64>,
+}
+
+/// Every visit with its bill and its trip, if it has one.
+const TRIPS: &str = "SELECT v.visit, v.credential, p.visit IS NOT NULL AS ended,
+    coalesce(p.charge_minor + p.answered_minor - p.refunded_minor, 0) AS owed,
+    coalesce(p.open_minor, 0) AS open_minor, coalesce(t.currency, p.currency) AS currency, t.state, t.step, t.ask,
+    t.ask_minor, t.ask_since_us, t.silences, t.pending, t.authorised_minor, t.captured_minor, t.refunded_minor,
+    t.hold_declined, t.reference, t.reason, t.changed_us
+  FROM (SELECT visit, credential FROM receipts UNION
+        SELECT visit, credential FROM visits WHERE visit NOT IN (SELECT visit FROM receipts)) v
+  LEFT JOIN payments p USING (visit) LEFT JOIN trips t USING (visit)";
+
+fn core_state(state: told::TripState) -> TripState {
+    match state {
+        told::TripState::Open => TripState::Open,
+        told::TripState::BadDebt => TripState::BadDebt,
+        told::TripState::ByHand => TripState::ByHand,
+    }
+}
+
+fn told_state(state: TripState) -> told::TripState {
+    match state {
+        TripState::Open => told::TripState::Open,
+        TripState::BadDebt => told::TripState::BadDebt,
+        TripState::ByHand => told::TripState::ByHand,
+    }
+}
+
+fn core_kind(kind: told::AskKind) -> AskKind {
+    match kind {
+        told::AskKind::Authorise => AskKind::Authorise,
+        told::AskKind::Capture => AskKind::Capture,
+        told::AskKind::Release => AskKind::Release,
+        told::AskKind::Refund => AskKind::Refund,
+    }
+}
+
+fn told_kind(kind: AskKind) -> told::AskKind {
+    match kind {
+        AskKind::Authorise => told::AskKind::Authorise,
+        AskKind::Capture => told::AskKind::Capture,
+        AskKind::Release => told::AskKind::Release,
+        AskKind::Refund => told::AskKind::Refund,
+    }
+}
+
+fn told_trip(trip: &Trip) -> EventBody {
+    EventBody::PaymentChanged(PaymentChanged {
+        visit: trip.id.to_string(),
+        currency: trip.currency.to_string(),
+        state: told_state(trip.state),
+        step: trip.step,
+        ask: trip.ask.as_ref().map(|a| PaymentAsk {
+            ask: told_kind(a.kind),
+            amount_minor: a.amount.minor,
+            since_us: a.since.micros,
+            silences: a.silences,
+            pending: a.pending,
+        }),
+        authorised_minor: trip.authorised.minor,
+        captured_minor: trip.captured.minor,
+        refunded_minor: trip.refunded.minor,
+        hold_declined: trip.hold_declined,
+        reference: trip.reference.as_ref().map(|r| r.chars().take(200).collect()),
+        reason: trip.reason.as_ref().map(|r| r.chars().filter(|c| !c.is_control()).take(500).collect()),
+    })
+}
+
+fn row_of(r: &Row<'_>, own: Currency) -> rusqlite::Result<Option<TripRow>> {
+    let visit: String = r.get("visit")?;
+    let currency: Option<String> = r.get("currency")?;
+    // An id or currency that the core cannot take was refused as an event; there is nothing to pay then.
+    let Ok(id) = VisitId::new(visit) else { return Ok(None) };
+    let Some(currency) = currency.map_or(Some(own), |c| Currency::new(&c)) else { return Ok(None) };
+    let money = |column: &str| -> rusqlite::Result<Money> {
+        Ok(Money::from_minor(r.get::<_, Option<i64>>(column)?.unwrap_or(0)))
+    };
+    let mut trip = Trip::new(id, currency);
+    let changed_us: Option<i64> = r.get("changed_us")?;
+    if changed_us.is_some() {
+        trip.state = core_state(value(r, "state")?);
+        trip.step = r.get("step")?;
+        (trip.authorised, trip.captured) = (money("authorised_minor")?, money("captured_minor")?);
+        trip.refunded = money("refunded_minor")?;
+        trip.hold_declined = r.get("hold_declined")?;
+        (trip.reference, trip.reason) = (r.get("reference")?, r.get("reason")?);
+        trip.ask = match value::<Option<told::AskKind>>(r, "ask")? {
+            None => None,
+            Some(kind) => Some(Ask {
+                kind: core_kind(kind),
+                amount: money("ask_minor")?,
+                since: StoreTime::from_micros(r.get("ask_since_us")?),
+                silences: r.get("silences")?,
+                pending: r.get("pending")?,
+            }),
+        };
+    }
+    let bill = Bill { ended: r.get("ended")?, owed: money("owed")?, in_review: money("open_minor")? };
+    Ok(Some(TripRow { trip, bill, credential: r.get("credential")?, changed_us }))
+}
+
+impl LedgerReader {
+    fn trips_where(
+        &self,
+        rest: &str,
+        values: impl rusqlite::Params,
+        own: Currency,
+    ) -> Result<Vec<TripRow>, LedgerError> {
+        let rows = self.all(&format!("{TRIPS} {rest}"), values, |r| row_of(r, own))?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    /// A visit's payment.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn trip(&self, visit: &str, own: Currency) -> Result<Option<TripRow>, LedgerError> {
+        Ok(self.trips_where("WHERE v.visit = ?", params![visit], own)?.pop())
+    }
+
+    /// Payments that were begun, last changed first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn trips(&self, own: Currency, limit: u32) -> Result<Vec<TripRow>, LedgerError> {
+        self.trips_where(
+            "WHERE t.visit IS NOT NULL ORDER BY t.changed_us DESC, t.visit LIMIT ?",
+            params![limit],
+            own,
+        )
+    }
+
+    /// Payments that are not as they should be: something is under way, or is to be asked.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open_trips(&self, own: Currency, holds: bool) -> Result<Vec<TripRow>, LedgerError> {
+        self.trips_where(
+            "WHERE t.ask IS NOT NULL
+                OR (p.visit IS NOT NULL AND coalesce(t.state, 'open') = 'open' AND
+                    (coalesce(t.captured_minor - t.refunded_minor, 0)
+                       <> p.charge_minor + p.answered_minor - p.refunded_minor
+                     OR (t.authorised_minor > 0 AND p.open_minor = 0)))
+                OR (?1 AND p.visit IS NULL AND t.visit IS NULL)
+             ORDER BY v.visit LIMIT 1000",
+            params![holds],
+            own,
+        )
+    }
+
+    /// What the visits of a credential have left unpaid.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn bad_debt_minor(&self, credential: &str) -> Result<i64, LedgerError> {
+        let found: Vec<i64> = self.all(
+            "SELECT coalesce(sum(max(p.charge_minor + p.answered_minor - p.refunded_minor
+                                     - t.captured_minor + t.refunded_minor, 0)), 0)
+             FROM trips t JOIN receipts r USING (visit) JOIN payments p USING (visit)
+             WHERE t.state = 'bad_debt' AND r.credential = ?",
+            params![credential],
+            |r| r.get(0),
+        )?;
+        Ok(found.first().copied().unwrap_or(0))
+    }
+}
+
+/// Writes what becomes of payments.
+#[derive(Debug)]
+pub struct PaymentBook {
+    decider: Decider,
+    own: Currency,
+}
+
+impl PaymentBook {
+    /// Of a ledger that exists; `own` is the store's currency.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open(ledger: &Path, facts: StoreFacts, own: Currency) -> Result<Self, LedgerError> {
+        Ok(Self { decider: Decider::open(ledger, facts)?, own })
+    }
+
+    /// Reads what is there.
+    #[must_use]
+    pub fn reader(&self) -> &LedgerReader {
+        &self.decider.reader
+    }
+
+    /// The store's currency.
+    #[must_use]
+    pub fn currency(&self) -> Currency {
+        self.own
+    }
+
+    fn change(
+        &mut self,
+        visit: &str,
+        now_us: i64,
+        change: impl FnOnce(&TripRow) -> Option<Trip>,
+    ) -> Result<(Option<TripRow>, u64), LedgerError> {
+        let own = self.own;
+        let mut after = None;
+        let seq = self.decider.decide(now_us, |_, reader| {
+            let Some(row) = reader.trip(visit, own)? else { return Ok(Ok(Vec::new())) };
+            let Some(new) = change(&row).filter(|new| *new != row.trip) else {
+                after = Some(row);
+                return Ok(Ok(Vec::new()));
+            };
+            let body = told_trip(&new);
+            after = Some(TripRow { trip: new, changed_us: Some(now_us), ..row });
+            Ok(sound(body))
+        })?;
+        Ok((after, seq))
+    }
+
+    /// Notes the next question of a visit, if there is one. Returns the payment as it is then and the event's place, 0
+    /// when nothing was written.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn begin(
+        &mut self,
+        visit: &str,
+        policy: &Policy,
+        now_us: i64,
+    ) -> Result<(Option<TripRow>, u64), LedgerError> {
+        self.change(visit, now_us, |row| {
+            let what = next(&row.trip, &row.bill, policy)?;
+            Some(begin(&row.trip, what, StoreTime::from_micros(now_us)))
+        })
+    }
+
+    /// Notes an answer to the question with this key. An answer to any other, or a second one, changes nothing. Returns
+    /// the event's place, 0 when nothing was written.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn answered(
+        &mut self,
+        visit: &str,
+        key: &str,
+        answer: &Answer,
+        now_us: i64,
+    ) -> Result<u64, LedgerError> {
+        let (_, seq) = self.change(visit, now_us, |row| {
+            (row.trip.ask.is_some() && row.trip.key() == key).then(|| answered(&row.trip, answer, &row.bill))
+        })?;
+        Ok(seq)
+    }
+
+    /// People try again. Returns the event's place, 0 when nothing was written.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn try_again(&mut self, visit: &str, now_us: i64) -> Result<u64, LedgerError> {
+        Ok(self.change(visit, now_us, |row| Some(try_again(&row.trip)))?.1)
+    }
+}

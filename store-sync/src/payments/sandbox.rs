@@ -1,0 +1,154 @@
+//! A payment gateway in this process: for the demo, and for tests of everything that can go wrong.
+//!
+//! It keeps what it did in a file, because a gateway remembers keys beyond a crash of whoever asks. How it behaves depends
+//! on the payer's token, as with the test cards of real gateways:
+//!
+//! | a token that contains | does |
+//! | --- | --- |
+//! | `declined` | declines every hold |
+//! | `slow` | does what it is asked, and the first answer to each question is lost |
+//! | `expired` | lets the first hold expire before it is captured |
+//! | `down` | never answers |
+//! | `no-refund` | declines refunds |
+//! | anything else | approves |
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use linefree_domain::payment::{Answer, AskKind};
+use serde::{Deserialize, Serialize};
+
+use super::{Gateway, Question};
+
+/// What it did, as its file holds it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Done {
+    /// Answers by key: `approved`, or why not.
+    answers: BTreeMap<String, Said>,
+    /// Held now, by authorisation, minor units.
+    held_minor: BTreeMap<String, i64>,
+    /// Taken, all in all.
+    pub captured_minor: i64,
+    /// Paid back, all in all.
+    pub refunded_minor: i64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Said {
+    Approved(Option<String>),
+    Declined(String),
+    Expired,
+}
+
+impl From<Said> for Answer {
+    fn from(said: Said) -> Self {
+        match said {
+            Said::Approved(reference) => Self::Approved(reference),
+            Said::Declined(why) => Self::Declined(why),
+            Said::Expired => Self::Expired,
+        }
+    }
+}
+
+/// The gateway.
+#[derive(Debug)]
+pub struct Sandbox {
+    path: PathBuf,
+    done: Mutex<Done>,
+}
+
+impl Sandbox {
+    /// Opens it with what it did before.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn open(path: &Path) -> std::io::Result<Self> {
+        let done = match std::fs::read(path) {
+            Ok(text) => serde_json::from_slice(&text)?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Done::default(),
+            Err(e) => return Err(e),
+        };
+        Ok(Self { path: path.to_owned(), done: Mutex::new(done) })
+    }
+
+    /// What it did so far.
+    #[must_use]
+    pub fn done(&self) -> Done {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep(&self, done: &Done) -> std::io::Result<()> {
+        // Written beside and renamed: a crash leaves the old file or the new one.
+        let beside = self.path.with_extension("new");
+        std::fs::write(&beside, serde_json::to_vec_pretty(done)?)?;
+        std::fs::rename(&beside, &self.path)
+    }
+}
+
+fn decide(done: &mut Done, question: &Question<'_>, token: &str) -> Said {
+    let amount = question.amount_minor;
+    let held = question.authorisation.and_then(|a| done.held_minor.get_mut(a));
+    match question.kind {
+        AskKind::Authorise if token.contains("declined") => Said::Declined("the payer's bank says no".into()),
+        AskKind::Authorise => {
+            let reference = format!("sandbox-{}", question.key);
+            done.held_minor.insert(reference.clone(), amount);
+            Said::Approved(Some(reference))
+        }
+        AskKind::Capture if token.contains("expired") && question.key.ends_with(":2") => Said::Expired,
+        AskKind::Capture => match held {
+            Some(held) if *held >= amount => {
+                *held -= amount;
+                done.captured_minor += amount;
+                Said::Approved(None)
+            }
+            _ => Said::Expired,
+        },
+        AskKind::Release => {
+            if let Some(held) = held {
+                *held = 0;
+            }
+            Said::Approved(None)
+        }
+        AskKind::Refund if token.contains("no-refund") => {
+            Said::Declined("this account takes nothing back".into())
+        }
+        AskKind::Refund if done.captured_minor - done.refunded_minor < amount => {
+            Said::Declined("more than was taken".into())
+        }
+        AskKind::Refund => {
+            done.refunded_minor += amount;
+            Said::Approved(None)
+        }
+    }
+}
+
+impl Gateway for Sandbox {
+    fn name(&self) -> String {
+        "the sandbox: no money moves".to_owned()
+    }
+
+    fn ask(&self, question: &Question<'_>) -> Answer {
+        let token = question.token.unwrap_or_default();
+        if token.contains("down") {
+            return Answer::Silence("the gateway does not answer".to_owned());
+        }
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = done.answers.get(question.key) {
+            return before.clone().into();
+        }
+        let mut new = done.clone();
+        let said = decide(&mut new, question, token);
+        new.answers.insert(question.key.to_owned(), said.clone());
+        if let Err(e) = self.keep(&new) {
+            return Answer::Silence(format!("the sandbox cannot write {}: {e}", self.path.display()));
+        }
+        *done = new;
+        if token.contains("slow") {
+            return Answer::Silence("the answer was lost".to_owned());
+        }
+        said.into()
+    }
+}

@@ -1,0 +1,378 @@
+//! Payments against gateways that fail in every way, a store that dies between any two steps, a gateway over real HTTP,
+//! and UPI call-backs that come late, twice and wrong.
+
+// A helper that fails is a failed test.
+#![allow(clippy::unwrap_used)]
+
+mod corner;
+mod feed;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::extract::{Path as Part, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Json, Router};
+use corner::publisher;
+use feed::{closed, epoch, event, line, opened};
+use linefree_bus::payload::*;
+use linefree_domain::payment::{Answer, AskKind as Kind, Policy};
+use linefree_domain::units::{Currency, Money};
+use serde_json::{Value, json};
+use store_sync::desk::Desk;
+use store_sync::desk::channels::sign;
+use store_sync::ledger::commands::StoreFacts;
+use store_sync::ledger::payment_book::{PaymentBook, TripRow};
+use store_sync::ledger::{Ledger, LedgerReader};
+use store_sync::payments::hosted::{Asked, Hosted};
+use store_sync::payments::sandbox::Sandbox;
+use store_sync::payments::upi::{read_settled, reconcile, reference_of};
+use store_sync::payments::{Gateway, PaymentSettings, Payments, Question};
+use store_sync::projecting::{Projecting, Waker};
+use store_sync::serve::{Server, Settings};
+
+const AT_MOST: Duration = Duration::from_secs(20);
+
+fn usd() -> Currency {
+    Currency::new("USD").unwrap()
+}
+
+/// A ledger in a folder, where visits begin and end.
+struct Store {
+    dir: tempfile::TempDir,
+    ledger: Ledger,
+    reader: LedgerReader,
+    projector: Waker,
+    seq: u64,
+}
+
+impl Store {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(&dir.path().join("ledger.sqlite"), "corner", 1).unwrap();
+        let reader = LedgerReader::open(ledger.path()).unwrap();
+        let projector = ledger.take_projector().unwrap();
+        let projector = Projecting::start(projector, Arc::default(), Arc::default()).unwrap().waker();
+        Self { dir, ledger, reader, projector, seq: 0 }
+    }
+
+    /// Until the projections show everything.
+    fn catch_up(&self) {
+        let began = Instant::now();
+        while self.reader.projected_seq().unwrap() < self.reader.last_seq().unwrap() {
+            self.projector.wake();
+            assert!(began.elapsed() < AT_MOST, "nobody projects");
+            std::thread::yield_now();
+        }
+    }
+
+    fn tell(&mut self, body: EventBody) {
+        self.seq += 1;
+        let told = event("floor-1", epoch(1), self.seq, i64::try_from(self.seq).unwrap(), body);
+        self.ledger.store(&[told], 1).unwrap();
+    }
+
+    fn sandbox(&self) -> Sandbox {
+        Sandbox::open(&self.dir.path().join("gateway.json")).unwrap()
+    }
+
+    fn payments(&self, gateway: Box<dyn Gateway>, hold_minor: i64) -> Payments {
+        let book = PaymentBook::open(self.ledger.path(), StoreFacts::default(), usd()).unwrap();
+        let policy = Policy { hold: Money::from_minor(hold_minor), ..Policy::default() };
+        Payments::new(book, gateway, policy)
+    }
+
+    /// Until nothing is to be asked any more, with a clock that jumps over every pause.
+    fn settle(&self, payments: &Payments, now_us: &mut i64) {
+        for _ in 0..30 {
+            self.catch_up();
+            let asked = payments.step(*now_us, &|_| self.projector.wake()).unwrap();
+            *now_us += 700_000_000;
+            if asked == 0 {
+                self.catch_up();
+                return;
+            }
+        }
+    }
+
+    fn trip(&self, visit: &str) -> TripRow {
+        LedgerReader::open(self.ledger.path()).unwrap().trip(visit, usd()).unwrap().unwrap()
+    }
+}
+
+fn ends(visit: &str, token: &str, quantity: u32, in_review: u32) -> EventBody {
+    let mut lines = vec![line("milk", quantity, 0.99, false)];
+    if in_review > 0 {
+        lines.push(line("bread", in_review, 0.5, true));
+    }
+    let EventBody::VisitClosed(mut body) = closed(visit, 1, 40, lines) else { unreachable!() };
+    body.credential = Some(token.to_owned());
+    EventBody::VisitClosed(body)
+}
+
+fn begins(visit: &str, token: &str) -> EventBody {
+    let EventBody::VisitOpened(mut body) = opened(visit) else { unreachable!() };
+    body.credential = Some(token.to_owned());
+    EventBody::VisitOpened(body)
+}
+
+fn answer(visit: &str, quantity: u32) -> EventBody {
+    EventBody::ReviewAnswered(ReviewAnswered {
+        visit: visit.into(),
+        sku: "bread".into(),
+        quantity,
+        currency: "USD".into(),
+        charge_minor: 199 * i64::from(quantity),
+    })
+}
+
+fn refund(visit: &str, amount_minor: i64) -> EventBody {
+    EventBody::RefundIssued(RefundIssued {
+        refund: format!("r-{visit}"),
+        visit: visit.into(),
+        currency: "USD".into(),
+        lines: vec![RefundLine { sku: "milk".into(), quantity: 1, amount_minor }],
+        amount_minor,
+        reason: "sour".into(),
+    })
+}
+
+#[test]
+fn each_way_to_fail_ends_as_it_should() {
+    for (token, captured, refunded, state, hold_minor) in [
+        ("tok-1", 597, 199, "Open", 0),
+        ("tok-1", 597, 199, "Open", 5000),
+        ("tok-slow", 597, 199, "Open", 5000),
+        ("tok-expired", 597, 199, "Open", 5000),
+        ("tok-no-refund", 597, 0, "ByHand", 0),
+        ("tok-declined", 0, 0, "BadDebt", 0),
+        ("4242 4242 4242 4242", 0, 0, "BadDebt", 0),
+        ("tok-down", 0, 0, "Open", 0),
+    ] {
+        let mut store = Store::new();
+        let payments = store.payments(Box::new(store.sandbox()), hold_minor);
+        let mut now_us = 1_000_000;
+        for body in [begins("v1", token), ends("v1", token, 2, 1), answer("v1", 1), refund("v1", 199)] {
+            store.tell(body);
+            store.settle(&payments, &mut now_us);
+        }
+        let (trip, done) = (store.trip("v1").trip, store.sandbox().done());
+        assert_eq!(
+            (trip.captured.minor, trip.refunded.minor, format!("{:?}", trip.state).as_str()),
+            (captured, refunded, state),
+            "{token}, hold {hold_minor}: {trip:?}"
+        );
+        assert_eq!((done.captured_minor, done.refunded_minor), (captured, refunded), "{token}");
+        assert_eq!(trip.ask.is_some(), token == "tok-down");
+        let debt = LedgerReader::open(store.ledger.path()).unwrap().bad_debt_minor(token).unwrap();
+        assert_eq!(debt, if state == "BadDebt" { 398 } else { 0 }, "{token}");
+        assert_eq!(LedgerReader::open(store.ledger.path()).unwrap().check().unwrap().findings, []);
+    }
+}
+
+/// Kills whoever asks, before or after it has done what it was asked.
+struct Deadly {
+    inner: Sandbox,
+    asked: Arc<AtomicU32>,
+    dies_at: u32,
+    after: bool,
+}
+
+impl Gateway for Deadly {
+    fn name(&self) -> String {
+        "deadly".into()
+    }
+
+    fn ask(&self, question: &Question<'_>) -> Answer {
+        let n = self.asked.fetch_add(1, Ordering::SeqCst);
+        assert!(n != self.dies_at || self.after, "killed before");
+        let answer = self.inner.ask(question);
+        assert!(n != self.dies_at, "killed after");
+        answer
+    }
+}
+
+#[test]
+fn killed_between_any_two_steps_nothing_is_taken_twice_or_lost() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let mut ends_well = Vec::new();
+    for (dies_at, after) in (0..6).flat_map(|n| [(n, false), (n, true)]) {
+        let mut store = Store::new();
+        let asked = Arc::new(AtomicU32::new(0));
+        let mut now_us = 1_000_000;
+        for body in [begins("v1", "tok-1"), ends("v1", "tok-1", 2, 1), answer("v1", 1), refund("v1", 199)] {
+            store.tell(body);
+            // Whoever dies is started again, and knows nothing but what is on disk.
+            for _ in 0..3 {
+                let inner = store.sandbox();
+                let deadly = Deadly { inner, asked: Arc::clone(&asked), dies_at, after };
+                let payments = store.payments(Box::new(deadly), 300);
+                let lived = catch_unwind(AssertUnwindSafe(|| store.settle(&payments, &mut now_us)));
+                if lived.is_ok() {
+                    break;
+                }
+            }
+        }
+        let (trip, done) = (store.trip("v1").trip, store.sandbox().done());
+        ends_well.push((
+            trip.captured.minor,
+            trip.refunded.minor,
+            done.captured_minor,
+            done.refunded_minor,
+            trip.ask.is_none(),
+            asked.load(Ordering::SeqCst) > dies_at,
+        ));
+    }
+    std::panic::set_hook(hook);
+    assert_eq!(ends_well, [(597, 199, 597, 199, true, true); 12]);
+}
+
+type Moods = Arc<(Sandbox, Mutex<Vec<u16>>)>;
+
+async fn gate(
+    State(moods): State<Moods>,
+    Part(what): Part<String>,
+    headers: HeaderMap,
+    Json(asked): Json<Asked>,
+) -> (StatusCode, Json<Value>) {
+    let kind = match what.as_str() {
+        "authorisations" => Kind::Authorise,
+        "captures" => Kind::Capture,
+        "releases" => Kind::Release,
+        _ => Kind::Refund,
+    };
+    assert_eq!(headers["authorization"], "Bearer store-key");
+    let question = Question {
+        key: headers["idempotency-key"].to_str().unwrap(),
+        kind,
+        amount_minor: asked.amount_minor,
+        currency: usd(),
+        token: asked.token.as_deref(),
+        authorisation: asked.authorisation.as_deref(),
+    };
+    let answer = moods.0.ask(&question);
+    if let Some(status) = moods.1.lock().unwrap().pop() {
+        // It was done, and the answer is nonsense.
+        return (StatusCode::from_u16(status).unwrap(), Json(json!("?")));
+    }
+    let said = match answer {
+        Answer::Approved(reference) => json!({ "state": "approved", "reference": reference }),
+        Answer::Declined(reason) => json!({ "state": "declined", "reason": reason }),
+        Answer::Expired => json!({ "state": "expired" }),
+        Answer::Pending | Answer::Silence(_) => json!({ "state": "pending" }),
+    };
+    (StatusCode::OK, Json(said))
+}
+
+#[test]
+fn a_hosted_gateway_is_asked_over_http_and_its_nonsense_is_asked_again() {
+    let mut store = Store::new();
+    let moods: Moods = Arc::new((store.sandbox(), Mutex::new(vec![200, 500, 503, 404])));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let router = Router::new().route("/v1/{what}", axum::routing::post(gate)).with_state(moods);
+    runtime.spawn(async move { axum::serve(listener, router).await });
+
+    let token_file = store.dir.path().join("key");
+    std::fs::write(&token_file, "store-key\n").unwrap();
+    let hosted = Hosted::new(&url, Some(token_file)).unwrap();
+    let payments = store.payments(Box::new(hosted), 0);
+    let mut now_us = 1_000_000;
+    for body in [begins("v1", "tok-1"), ends("v1", "tok-1", 2, 0), refund("v1", 199)] {
+        store.tell(body);
+        store.settle(&payments, &mut now_us);
+    }
+    let trip = store.trip("v1").trip;
+    assert_eq!((trip.captured.minor, trip.refunded.minor, &trip.ask), (398, 199, &None), "{trip:?}");
+    let done = store.sandbox().done();
+    assert_eq!((done.captured_minor, done.refunded_minor), (398, 199));
+    // Nothing listens any more: it is silence, not an answer.
+    drop(runtime);
+    store.tell(ends("v2", "tok-2", 1, 0));
+    store.settle(&payments, &mut now_us);
+    let trip = store.trip("v2").trip;
+    assert!(trip.ask.is_some_and(|a| a.silences > 3) && trip.reason.unwrap().contains("reached"));
+    for bad in ["http://gateway.example/v1", "ftp://x"] {
+        assert!(Hosted::new(bad, None).is_err());
+    }
+}
+
+fn upi_store(data: &Path) -> Settings {
+    let how = "upi://pay?pa=corner@examplebank&pn=Corner%20Shop&mc=5411";
+    Settings { payments: Some(PaymentSettings::parse(how, None, 0).unwrap()), ..corner::settings(data) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn upi_is_paid_when_the_bank_says_so_and_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Server::start(upi_store(&data)).await.unwrap();
+    let secret = Desk::open(&data).unwrap().add_channel("payments").unwrap();
+    let base = format!("http://{}", server.console());
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let get = |path: &str| -> Value {
+        let url = format!("{base}{path}");
+        let text = agent.get(url).call().unwrap().body_mut().read_to_string().unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let told = |secret: &str, body: Value| -> (u16, Value) {
+        let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let (body, at) = (body.to_string(), now_s.to_string());
+        let mut answer = agent
+            .post(format!("{base}/api/hooks/payments/upi"))
+            .header("webhook-id", "m")
+            .header("webhook-timestamp", &at)
+            .header("webhook-signature", sign(secret, "m", &at, body.as_bytes()).unwrap())
+            .send(&body)
+            .unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
+    };
+
+    let (_floor, events) = publisher(&server, dir.path(), "floor-1").await;
+    let mut body = ends("v1", "tok-1", 2, 0);
+    if let EventBody::VisitClosed(e) = &mut body {
+        e.currency = "INR".into();
+    }
+    events.publish(1_700_000_000_000_000, body).await.unwrap();
+    let began = Instant::now();
+    let payment = loop {
+        let all = tokio::task::block_in_place(|| get("/api/payments"));
+        if all[0]["pending"] == true {
+            break all[0].clone();
+        }
+        assert!(began.elapsed() < AT_MOST, "{all}");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    };
+    let link = payment["link"].as_str().unwrap();
+    assert!(link.contains("&am=3.98&cu=INR") && link.contains("pa=corner@examplebank"), "{link}");
+    let tr = link.split("&tr=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+    assert_eq!(tr, reference_of("v1:2"));
+
+    let paid = json!({ "tr": tr, "amount_minor": 398, "paid": true });
+    let mut wrong = paid.clone();
+    wrong["amount_minor"] = json!(1);
+    tokio::task::block_in_place(|| {
+        assert_eq!(told("whsec_AAAA", paid.clone()).0, 401);
+        assert_eq!(told(&secret, json!({ "tr": "LFnothing", "amount_minor": 398, "paid": true })).0, 404);
+        let (status, words) = told(&secret, wrong);
+        assert!(status == 409 && words["error"].as_str().unwrap().contains("398"), "{words}");
+        assert_eq!(told(&secret, paid.clone()), (200, json!(true)));
+        assert_eq!(told(&secret, paid), (200, json!(false)), "a second call-back");
+        let all = get("/api/payments");
+        assert_eq!((&all[0]["captured_minor"], &all[0]["settled"]), (&json!(398), &json!(true)), "{all}");
+    });
+    server.stop().await.unwrap();
+
+    let reader = LedgerReader::open(&data.join("ledger.sqlite")).unwrap();
+    let captures = reader.captures(i64::MIN, i64::MAX).unwrap();
+    let ours: Vec<(String, i64)> = captures.iter().map(|c| (reference_of(&c.key), c.amount_minor)).collect();
+    let file = read_settled(&format!("tr,amount,status\n{tr},3.98,SUCCESS\n")).unwrap();
+    assert_eq!(reconcile(&ours, &file).matched, 1);
+    assert!(!reader.check().unwrap().has_errors());
+}
