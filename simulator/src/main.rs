@@ -136,7 +136,7 @@ fn main() -> anyhow::Result<()> {
         Command::Record(args) => cli::record(&args),
         Command::Score(args) => cli::score(&args),
         Command::Robots(args) => command::robots(&args),
-        Command::Amr(args) => amr::run(args),
+        Command::Amr(args) => amr::run(&args),
         Command::Honesty(args) => cli::honesty(&args),
         Command::Reorder(args) => {
             write!(io::stdout().lock(), "{}", linefree_simulator::reorder::run(&args)?)?;

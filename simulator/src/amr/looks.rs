@@ -19,7 +19,7 @@ impl Amr {
         AgvPosition {
             x: rounded(self.at.x),
             y: rounded(self.at.y),
-            theta: rounded(self.theta).clamp(-3.1415, 3.1415),
+            theta: rounded(self.theta),
             map_id: self.map.clone(),
             map_description: None,
             position_initialized: self.located,

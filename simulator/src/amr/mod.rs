@@ -54,7 +54,7 @@ pub struct AmrArgs {
 ///
 /// # Errors
 /// When the store has no robots or the options make no sense.
-pub fn run(args: AmrArgs) -> anyhow::Result<()> {
+pub fn run(args: &AmrArgs) -> anyhow::Result<()> {
     if !(args.speed > 0.0 && args.speed <= 1000.0) {
         bail!("--speed takes a number above 0, up to 1000");
     }

@@ -1,4 +1,5 @@
 //! A store with aisles for robots.
+#![allow(clippy::unwrap_used)] // Helpers of tests are not known as tests to clippy.
 
 use std::path::Path;
 
@@ -24,7 +25,7 @@ pub fn store(robots: usize) -> StoreLayout {
     let at = Point2::new(0.0, 0.0);
     layout.plates = (0..made.bays.len())
         .map(|i| Plate {
-            id: PlateId::new(&format!("g/1/{i}")).unwrap(),
+            id: PlateId::new(format!("g/1/{i}")).unwrap(),
             gondola: 0,
             centre: Point3::new(0.0, 0.0, 1.0),
             corners: [at; 4],

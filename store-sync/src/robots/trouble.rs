@@ -201,7 +201,9 @@ impl MasterControl {
         let vehicle = &mut self.vehicles[v];
         let Some(cancelling) = &vehicle.cancelling else { return };
         // An order that the robot never had cannot be called off; then the action fails, and that is as well.
-        let over = state.action(&cancelling.action_id).is_some_and(|a| a.action_status.is_over());
+        // And one that has been switched off and moved meanwhile does not know of it any more.
+        let over = state.action(&cancelling.action_id).is_some_and(|a| a.action_status.is_over())
+            || now_us - cancelling.sent_us > CONFIRM_US;
         if !over || !state.is_idle() || state.driving {
             return;
         }

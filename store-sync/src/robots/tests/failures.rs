@@ -178,6 +178,31 @@ fn a_broken_robot_loses_its_task_at_once_and_staff_push_it_home() {
     floor.until(120, |f| f.is("t-2", TaskState::Done));
 }
 
+/// Staff need not say anything: a robot that tells that it stands at home is in service again.
+#[test]
+fn a_robot_that_was_switched_off_and_pushed_home_works_again() {
+    let (mut floor, has, other) = begun();
+    floor.second();
+    floor.robots[has].faults.insert(Fault::Stuck);
+    floor.disconnect(has);
+    floor.until(40, |f| f.notices.iter().any(|n| n.contains("lost")));
+    let robot = &mut floor.robots[has];
+    robot.faults.clear();
+    robot.order = None;
+    robot.order_id = String::new();
+    robot.actions.clear();
+    robot.sequence = 0;
+    robot.node = if has == 0 { "h1".to_owned() } else { "h2".to_owned() };
+    floor.connect(has);
+    floor.until(120, |f| f.is("t-1", TaskState::Done));
+    floor.until(60, |f| f.robots.iter().all(|r| r.node.starts_with('h')));
+    floor.robots[other].faults.insert(Fault::Broken);
+    floor.tell(other);
+    floor.assign(pick("t-2", "g/1/1"));
+    floor.until(120, |f| f.is("t-2", TaskState::Done));
+    assert_eq!(who_has(&floor, "t-2").0, has);
+}
+
 #[test]
 fn a_robot_that_a_person_drives_is_left_alone() {
     let (mut floor, has, other) = begun();
