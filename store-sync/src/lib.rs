@@ -23,6 +23,7 @@ pub mod cloud;
 pub mod desk;
 pub mod downlink;
 pub mod epcis;
+pub mod fetching;
 pub mod gs1;
 pub mod http;
 pub mod intake;

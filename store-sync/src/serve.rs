@@ -3,7 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -21,6 +21,7 @@ use crate::clock::wall_us;
 use crate::desk::accounts::First;
 use crate::desk::{self, Desk};
 use crate::downlink::{AskCommands, Downlink, RunningDownlink};
+use crate::fetching::Fetching;
 use crate::http;
 use crate::intake::{Intake, LEDGER_SOURCE};
 use crate::ledger::commands::{Commander, StoreFacts};
@@ -295,7 +296,7 @@ impl Server {
             }
             None => (None, None),
         };
-        let robots = match &settings.layout.robots {
+        let mut robots = match &settings.layout.robots {
             Some(_) => {
                 let watched = Arc::clone(&live);
                 let config = RobotsConfig {
@@ -347,6 +348,24 @@ impl Server {
                 Some(running)
             }
         };
+        let orders = Arc::new(Mutex::new(OrderBook::open(&path, StoreFacts::of(&settings.layout))?));
+        if let Some(running) = &mut robots
+            && let Some(updates) = running.updates.take()
+        {
+            let (told, outbox) = (Arc::clone(&progress), outbox.as_ref().map(Arc::downgrade));
+            let waker = Arc::downgrade(&own_waker);
+            let stored = move |ledger_seq: u64| {
+                told.on_stored(ledger_seq);
+                if let Some(waker) = waker.upgrade() {
+                    waker.wake();
+                }
+                if let Some(outbox) = outbox.as_ref().and_then(std::sync::Weak::upgrade) {
+                    outbox.wake();
+                }
+            };
+            let fetching = Fetching::new(Arc::clone(&orders), running.commands.clone(), updates, stored);
+            tokio::spawn(fetching.run(stopped.clone()));
+        }
         let parts = http::Parts {
             identity,
             layout: &settings.layout,
@@ -354,7 +373,10 @@ impl Server {
             ledger: path.clone(),
             desk,
             staff: Staff::open(&path, StoreFacts::of(&settings.layout))?,
-            orders: OrderBook::open(&path, StoreFacts::of(&settings.layout))?,
+            orders: Arc::clone(&orders),
+            robots: robots
+                .as_ref()
+                .map(|r| http::RobotsDesk { views: r.views.clone(), commands: r.commands.clone() }),
             payments: payments.as_ref().map(RunningPayments::payments),
             reader_token,
             open,

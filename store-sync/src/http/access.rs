@@ -68,7 +68,8 @@ fn needs(method: &Method, path: &str) -> Needs {
             | "/api/orders/collect"
             | "/api/orders/hand-over"
             | "/api/tasks"
-            | "/api/tasks/tell",
+            | "/api/tasks/tell"
+            | "/api/robots/moved-home",
         ) => Needs::Change(Role::Staff),
         (true, _) => Needs::Read(Role::Staff),
         (false, _) => Needs::Change(Role::Manager),

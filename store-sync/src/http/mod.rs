@@ -18,6 +18,7 @@ mod orders;
 mod payments;
 mod people;
 mod proofs;
+mod robots;
 mod routes;
 
 use std::net::SocketAddr;
@@ -31,7 +32,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use linefree_domain::layout::StoreLayout;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::clock::wall_us;
 use crate::desk::accounts::{Person, Tries};
@@ -44,6 +45,7 @@ use crate::live::Live;
 use crate::outbox::RunningOutbox;
 use crate::payments::Payments;
 use crate::projecting::Progress;
+use crate::robots::service::{Command as RobotCommand, RobotView};
 use crate::signed::SigningKey;
 
 pub use openapi::openapi_json;
@@ -83,12 +85,22 @@ pub struct Context {
     staff: Arc<Mutex<Staff>>,
     orders: Arc<Mutex<OrderBook>>,
     payments: Option<Arc<Payments>>,
+    robots: Option<RobotsDesk>,
     ledger: PathBuf,
     tries: Arc<Tries>,
     budgets: Arc<access::Budgets>,
     reader_token: Arc<str>,
     /// Nobody signs in: everybody may do everything.
     open: bool,
+}
+
+/// Robots, as people see and help them.
+#[derive(Debug, Clone)]
+pub struct RobotsDesk {
+    /// How they are.
+    pub views: watch::Receiver<Vec<RobotView>>,
+    /// What they are told.
+    pub commands: mpsc::Sender<RobotCommand>,
 }
 
 /// The store as the server knows it.
@@ -106,9 +118,11 @@ pub struct Parts<'a> {
     /// Writes what people decide.
     pub staff: Staff,
     /// Writes what becomes of orders and tasks.
-    pub orders: OrderBook,
+    pub orders: Arc<Mutex<OrderBook>>,
     /// Payments, where the store has a gateway.
     pub payments: Option<Arc<Payments>>,
+    /// Robots, where the store has any.
+    pub robots: Option<RobotsDesk>,
     /// What programs on this machine read with.
     pub reader_token: String,
     /// Nobody signs in.
@@ -137,8 +151,9 @@ impl Context {
             only_this_machine: parts.listen.ip().is_loopback(),
             desk: parts.desk,
             staff: Arc::new(Mutex::new(parts.staff)),
-            orders: Arc::new(Mutex::new(parts.orders)),
+            orders: parts.orders,
             payments: parts.payments,
+            robots: parts.robots,
             ledger: parts.ledger,
             tries: Arc::default(),
             budgets: Arc::default(),
@@ -311,6 +326,8 @@ pub fn router(context: Context) -> Router {
         .route("/api/orders/cancel", post(order_desk::cancel))
         .route("/api/orders/collect", post(order_desk::collect))
         .route("/api/orders/hand-over", post(order_desk::hand_over))
+        .route("/api/robots", get(robots::robots))
+        .route("/api/robots/moved-home", post(robots::moved_home))
         .route("/api/payments", get(payments::payments))
         .route("/api/payments/try-again", post(payments::try_again))
         .route("/api/hooks/payments/upi", post(payments::upi_told))

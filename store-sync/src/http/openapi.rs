@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
-use super::{desk, live, me, metrics, order_desk, orders, payments, people, proofs, routes};
+use super::{desk, live, me, metrics, order_desk, orders, payments, people, proofs, robots, routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +29,8 @@ use super::{desk, live, me, metrics, order_desk, orders, payments, people, proof
         orders::orders,
         orders::tasks,
         orders::reorder,
+        robots::robots,
+        robots::moved_home,
         payments::payments,
         payments::my_payments,
         payments::try_again,

@@ -48,7 +48,7 @@ pub enum Command {
 pub type Eyes = Box<dyn Fn() -> Option<Vec<Point2<f64>>> + Send>;
 
 /// How one robot is, for people.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct RobotView {
     /// `manufacturer/serialNumber`.
     pub robot: String,
