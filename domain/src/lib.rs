@@ -15,6 +15,7 @@
 //! | [`cart`] | attributed events into cart lines and receipts |
 //! | [`orders`] | online orders: reservations against the same shelves, substitutes, re-ordering |
 //! | [`payment`] | what a visit comes to into questions to the payment gateway, each asked once |
+//! | [`pricing`] | baskets into prices by rules, each explained on its line, and what each seller is owed |
 //! | [`store`] | all of the above, composed: the floor role's brain |
 //! | [`fulfilment`] | orders into robots' ways: who fetches what, and who goes first |
 //!
@@ -29,6 +30,7 @@ pub mod ids;
 pub mod layout;
 pub mod orders;
 pub mod payment;
+pub mod pricing;
 pub mod shelf;
 pub mod store;
 pub mod time;
