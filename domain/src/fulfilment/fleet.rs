@@ -15,7 +15,7 @@
 
 use super::dispatch::{Choice, Dispatcher, Estimate, Job};
 use super::road_map::RoadMap;
-use super::tour::shortest;
+use super::tour::{Counters, shortest};
 
 /// Orders that are tried as the first of a pair.
 pub const SEEDS: usize = 32;
@@ -59,7 +59,7 @@ pub struct Fleet<'d> {
     /// Where they drive.
     pub map: &'d RoadMap,
     /// Where orders are handed over.
-    pub counters: &'d [usize],
+    pub counters: &'d Counters,
     /// How many orders a robot can carry.
     pub room: usize,
     /// What estimates are made of.
@@ -93,7 +93,7 @@ impl Fleet<'_> {
                 let one = Dispatcher {
                     map: self.map,
                     from: robot.from,
-                    counter: self.counters.first().copied().unwrap_or(robot.from),
+                    counter: self.counters.all().first().copied().unwrap_or(robot.from),
                     room: self.room,
                     estimate: self.estimate,
                 };
@@ -202,7 +202,7 @@ impl Fleet<'_> {
     /// one with the least time to spare.
     #[must_use]
     pub fn rescue(&self, waiting: &[Job], next_us: i64, staff: &Ready, walks: &Estimate) -> Option<usize> {
-        let from = self.counters.first().copied().unwrap_or(staff.from);
+        let from = self.counters.all().first().copied().unwrap_or(staff.from);
         let robot = Ready { robot: 0, from, at_us: next_us, carries: Vec::new(), to_pick: Vec::new() };
         let by_staff = Self { estimate: *walks, ..*self };
         let late = |from_us: i64, s: f64, job: &Job| from_us.saturating_add((s * 1e6) as i64) > job.due_us;
@@ -276,7 +276,8 @@ mod tests {
     const ESTIMATE: Estimate = Estimate { m_per_s: 1.0, pick_s: 20.0, hand_over_s: 10.0 };
 
     fn fleet(map: &RoadMap) -> Fleet<'_> {
-        Fleet { map, counters: &[10], room: 2, estimate: ESTIMATE }
+        let counters = Box::leak(Box::new(Counters::new(map, &[10])));
+        Fleet { map, counters, room: 2, estimate: ESTIMATE }
     }
 
     fn job(id: u64, due_s: i64, bays: &[usize]) -> Job {

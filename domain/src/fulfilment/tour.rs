@@ -10,6 +10,37 @@
 
 use super::road_map::RoadMap;
 
+/// Where orders are handed over, and which of those places is nearest to every node.
+#[derive(Debug, Clone)]
+pub struct Counters {
+    all: Vec<usize>,
+    nearest: Vec<Option<(f64, usize)>>,
+}
+
+impl Counters {
+    /// Looks up the nearest of these bays for every node.
+    #[must_use]
+    pub fn new(map: &RoadMap, all: &[usize]) -> Self {
+        let nearest = |node: usize| {
+            let far = all.iter().map(|c| (map.far_m(*c, node), *c));
+            far.min_by(|a, b| a.0.total_cmp(&b.0))
+        };
+        Self { all: all.to_vec(), nearest: (0..map.nodes().len()).map(nearest).collect() }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> &[usize] {
+        &self.all
+    }
+
+    /// How far the nearest one is from a node, metres, and which it is.
+    #[must_use]
+    pub fn nearest(&self, node: usize) -> Option<(f64, usize)> {
+        self.nearest.get(node).copied().flatten()
+    }
+}
+
 /// Bays in the order in which they are visited, and where the load is handed over.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tour {
@@ -23,7 +54,7 @@ pub struct Tour {
 
 /// Finds a short tour from a node through bays (repeated ones are visited once) to any of the counters.
 #[must_use]
-pub fn shortest(map: &RoadMap, from: usize, bays: &[usize], counters: &[usize]) -> Tour {
+pub fn shortest(map: &RoadMap, from: usize, bays: &[usize], counters: &Counters) -> Tour {
     let mut stops: Vec<usize> = Vec::with_capacity(bays.len());
     for bay in bays {
         if !stops.contains(bay) {
@@ -31,10 +62,7 @@ pub fn shortest(map: &RoadMap, from: usize, bays: &[usize], counters: &[usize]) 
         }
     }
     let n = stops.len();
-    let end = |node: usize| -> (f64, Option<usize>) {
-        let far = counters.iter().map(|c| (map.far_m(*c, node), Some(*c)));
-        far.min_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, None))
-    };
+    let end = |node: usize| counters.nearest(node).map_or((0.0, None), |(far_m, c)| (far_m, Some(c)));
     if n == 0 {
         let (length_m, counter) = end(from);
         return Tour { stops, counter, length_m };
@@ -143,10 +171,10 @@ mod tests {
 
     #[test]
     fn an_empty_tour_is_the_way_to_the_counter() {
-        let tour = shortest(&map(), 24, &[], &[25]);
+        let tour = shortest(&map(), 24, &[], &Counters::new(&map(), &[25]));
         assert_eq!((tour.stops.len(), tour.counter), (0, Some(25)));
         assert!((tour.length_m - 9.5).abs() < 1e-9);
-        assert_eq!(shortest(&map(), 24, &[8, 8], &[]).stops, [8]);
+        assert_eq!(shortest(&map(), 24, &[8, 8], &Counters::new(&map(), &[])).stops, [8]);
     }
 
     proptest! {
@@ -157,7 +185,7 @@ mod tests {
         ) {
             let map = map();
             let counters = [24, 25];
-            let tour = shortest(&map, from, &bays, &counters);
+            let tour = shortest(&map, from, &bays, &Counters::new(&map, &counters));
             let length = |order: &[usize]| {
                 let mut at = from;
                 let mut sum = 0.0;

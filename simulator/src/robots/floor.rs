@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use linefree_domain::fulfilment::road_map::{MapError, Node, Place, RoadMap};
+use linefree_domain::fulfilment::tour::Counters;
 use nalgebra::Point2;
 
 /// Metres between two lane nodes along an aisle, and from a hall's last one to a home.
@@ -30,7 +31,7 @@ pub struct Floor {
     /// Where robots pick.
     pub bays: Vec<usize>,
     /// Where they hand over.
-    pub counters: Vec<usize>,
+    pub counters: Counters,
     /// Where each one lives.
     pub homes: Vec<usize>,
     /// Where people walk.
@@ -55,6 +56,7 @@ impl Floor {
         homes.truncate(robots);
         let lanes = (0..nodes.len()).filter(|n| nodes[*n].place == Place::Lane).collect();
         let map = RoadMap::new(nodes, &edges, APART_M)?;
+        let counters = Counters::new(&map, &counters);
         Ok(Self { map, bays, counters, homes, lanes })
     }
 }
@@ -180,7 +182,7 @@ mod tests {
             let halls = robots.div_ceil(10);
             assert_eq!(floor.homes.len(), robots);
             assert_eq!(floor.bays.len(), halls * 192);
-            assert_eq!(floor.counters.len(), halls * 8);
+            assert_eq!(floor.counters.all().len(), halls * 8);
             let cut_off = floor.bays.iter().find(|b| !floor.map.far_m(**b, floor.homes[0]).is_finite());
             assert_eq!(cut_off, None);
         }

@@ -204,7 +204,7 @@ pub fn run(floor: &Floor, setting: Setting) -> anyhow::Result<Outcome> {
         roads,
         bodies: Bodies::new(&floor.map, &floor.homes),
         robots: floor.homes.iter().enumerate().map(robot).collect(),
-        staff: (0..setting.staff).map(|_| Staff { at: floor.counters[0], job: None }).collect(),
+        staff: (0..setting.staff).map(|_| Staff { at: floor.counters.all()[0], job: None }).collect(),
         waiting: Vec::new(),
         lines: HashMap::new(),
         crowd,

@@ -101,7 +101,7 @@ impl<'f> World<'f> {
         }
         let Some(from) = self.roads.base_end(robot) else { return };
         let goals = if r.to_pick.is_empty() {
-            let mut counters = self.floor.counters.clone();
+            let mut counters = self.floor.counters.all().to_vec();
             counters
                 .sort_by(|a, b| self.floor.map.far_m(*a, from).total_cmp(&self.floor.map.far_m(*b, from)));
             counters.truncate(16);
@@ -151,7 +151,7 @@ impl<'f> World<'f> {
             return;
         }
         r.doing = Doing::Serving;
-        let takes_s = if self.floor.counters.contains(&r.goal) {
+        let takes_s = if self.floor.counters.all().contains(&r.goal) {
             HAND_OVER_S * r.carries.len() as f64
         } else {
             let here = r.carries.iter().filter_map(|job| self.lines.get(&job.id)).flatten();
@@ -168,7 +168,7 @@ impl<'f> World<'f> {
     pub(super) fn served(&mut self, robot: usize, now_us: i64) {
         self.account(robot, now_us);
         let goal = self.robots[robot].goal;
-        if self.floor.counters.contains(&goal) {
+        if self.floor.counters.all().contains(&goal) {
             for job in std::mem::take(&mut self.robots[robot].carries) {
                 self.handed_over(&job, now_us, false);
             }
