@@ -1,5 +1,8 @@
 //! Orders against stock that shoppers draw from at the same time, in a small world whose truth is known.
 
+// Helpers of tests are not known as tests to clippy.
+#![allow(clippy::unwrap_used, clippy::type_complexity)]
+
 use std::collections::BTreeMap;
 
 use linefree_domain::ids::{OrderId, PlateId, Sku};

@@ -1,6 +1,9 @@
 //! A gateway that does what it was asked for once per key, and then declines, forgets to answer or lets holds expire; and
 //! a store that crashes between any two steps.
 
+// Helpers of tests are not known as tests to clippy.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use linefree_domain::ids::VisitId;

@@ -55,6 +55,7 @@ pub fn store(robots: usize) -> StoreLayout {
             .collect(),
         stations: made
             .counters
+            .all()
             .iter()
             .map(|node| Station { name: "counter".to_owned(), node: *node })
             .collect(),
