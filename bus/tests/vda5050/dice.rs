@@ -50,7 +50,7 @@ impl Dice {
     }
 
     fn angle(&mut self) -> f64 {
-        self.unit() * 3.14
+        self.unit() * std::f64::consts::PI
     }
 
     pub fn some<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
