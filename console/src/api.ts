@@ -72,8 +72,20 @@ export interface Audit {
   rows: { n: number; at_us: number; who: string; role: string; action: string; subject: string; detail: string; done: boolean }[];
 }
 export interface Me { store: string; timezone: string; currency: string; credential: string; cart: Cart | null; receipts: (Receipt & { money: Money })[] }
-export interface Order { order: string; state: string; reason: string | null; changed_us: number; lines: { sku: string; quantity: number; picked: number }[] }
-export interface Task { task: string; order: string; sku: string; quantity: number; plate: string; assignee: string | null; state: string; reason: string | null; changed_us: number }
+export interface Order {
+  order: string; state: string; reason?: string; changed_us: number; channel?: string; placed_us?: number; due_us?: number;
+  handover?: "locker" | "counter" | "courier" | "agent";
+  lines: { sku: string; quantity: number; picked: number; given_up?: number; instead_of?: string }[];
+  question?: { sku: string; missing: number; substitute?: string; until_us: number };
+}
+export interface Task {
+  task: string; task_kind: "pick" | "restock" | "return" | "tidy"; order?: string; sku: string; quantity: number; plate: string;
+  assignee?: string; state: string; reason?: string; changed_us: number;
+}
+export interface Robot {
+  robot: string; online: boolean; at: Point | null; node: string | null; base: string[]; horizon: string[]; battery: number;
+  charging: boolean; tasks: string[]; unfit: string | null; notice: string | null;
+}
 
 /** Who is signed in; `null` until the server has said. */
 export const session = signal<Session | null>(null);

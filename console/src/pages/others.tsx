@@ -1,10 +1,10 @@
-// Devices, orders, insights: what is read more than it is acted on.
+// Devices, insights: what is read more than it is acted on.
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { get, type Insights, type Order, type Task } from "../api";
-import { Bar, Bars, Panel, short, Table } from "../parts";
-import { devices, moved, products } from "../state";
+import { get, type Insights } from "../api";
+import { Bar, Bars, Panel, Table } from "../parts";
+import { devices, products } from "../state";
 import { day, hour, number, t, time } from "../words";
 
 export function DevicesPage() {
@@ -37,33 +37,6 @@ export function DevicesPage() {
             </li>
           ))}
         </ul>
-      </Panel>
-    </div>
-  );
-}
-
-export function OrdersPage() {
-  const orders = useSignal<Order[]>([]);
-  const tasks = useSignal<Task[]>([]);
-  const tick = Math.floor(moved.value / 6);
-  useEffect(() => {
-    void get<Order[]>("/api/orders").then((o) => (orders.value = o), () => {});
-    void get<Task[]>("/api/tasks").then((o) => (tasks.value = o), () => {});
-  }, [tick]);
-  const name = (sku: string) => products.value.get(sku)?.name ?? sku;
-  return (
-    <div class="two even">
-      <Panel title={t("orders.title")} aside={orders.value.length}>
-        {orders.value.length === 0 ? <p class="empty">{t("orders.none")}</p> : (
-          <Table caption={t("orders.title")} head={[t("orders.order"), t("orders.state"), t("orders.picked")]}
-            rows={orders.value.map((o) => ({ key: o.order, cells: [short(o.order), o.reason ? `${o.state}: ${o.reason}` : o.state, o.lines.map((l) => `${l.picked}/${l.quantity} ${name(l.sku)}`).join(", ")] }))} />
-        )}
-      </Panel>
-      <Panel title={t("orders.tasks")} aside={tasks.value.length}>
-        {tasks.value.length === 0 ? <p class="empty">–</p> : (
-          <Table caption={t("orders.tasks")} head={[t("stock.product"), t("stock.plate"), t("orders.by"), t("orders.state")]}
-            rows={tasks.value.map((o) => ({ key: o.task, cells: [`${o.quantity} × ${name(o.sku)}`, o.plate, o.assignee ?? "–", o.reason ? `${o.state}: ${o.reason}` : o.state] }))} />
-        )}
       </Panel>
     </div>
   );
