@@ -33,7 +33,7 @@ pub struct AmrArgs {
     /// Where the broker is
     #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
     bus: BusUrl,
-    /// The store, with [robots]
+    /// The store, with `[robots]`
     #[arg(long, value_name = "FILE", default_value = "store.toml")]
     store: PathBuf,
     /// How many of the store's robots [default: all]
