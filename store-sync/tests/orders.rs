@@ -272,6 +272,10 @@ async fn whatever_moment_the_server_dies_at_the_order_goes_on_and_every_state_is
     let (status, told) = app.hook("/cancel", json!({ "order": "1", "reason": "no" })).await;
     assert_eq!(status, 409, "{told}");
 
+    // No scale noticed the pick; its items are gone from the stock all the same.
+    let stock = app.get("/api/stock").await;
+    assert_eq!(stock[0]["quantity"], json!(2), "{stock}");
+
     // Another one is called off after it was picked: its item goes back.
     assert_eq!(app.hook("", an_order("2", 1)).await.0, 201);
     app.until("/api/tasks", "the second pick", |t| t[0]["task"] == "app.2-1").await;

@@ -254,16 +254,20 @@ CREATE TABLE stock_counts (
   by_seq     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Stock per plate: the last count, less what was taken since as far as it is explained with better odds than not; and
--- the weight that went since, whatever explains it. A shelf event over several plates counts for the one that changed
--- most.
+-- Stock per plate: the last count, less what was taken since as far as it is explained with better odds than not, and
+-- never more than the count less what was picked there for orders: a pick that no scale noticed is gone all the same.
+-- Beside it the weight that went since, whatever explains it. A shelf event over several plates counts for the one that
+-- changed most.
 CREATE VIEW stock AS
 SELECT c.plate, c.sku, c.quantity AS counted, c.counted_us,
-       c.quantity - coalesce((
+       c.quantity - max(coalesce((
          SELECT sum(a.quantity) FROM shelf_event_plates p
          JOIN attribution_candidates a ON (a.shelf_source, a.shelf_epoch, a.shelf_seq) = (p.source, p.epoch, p.seq)
          WHERE p.plate = c.plate AND p.main AND p.end_us > c.counted_us AND a.sku = c.sku AND a.probability >= 0.5
-       ), 0) AS quantity,
+       ), 0), coalesce((
+         SELECT sum(t.quantity) FROM tasks t
+         WHERE t.plate = c.plate AND t.sku = c.sku AND t.kind = 'pick' AND t.state = 'done' AND t.changed_us > c.counted_us
+       ), 0)) AS quantity,
        coalesce((SELECT sum(p.delta_g) FROM shelf_event_plates p WHERE p.plate = c.plate AND p.end_us > c.counted_us),
                 0.0) AS delta_g
 FROM stock_counts c;
