@@ -255,18 +255,17 @@ fn a_plate_where_it_failed_is_not_tried_again_and_what_was_picked_for_nothing_go
 }
 
 #[test]
-fn what_was_just_picked_is_not_promised_twice() {
+fn what_is_under_way_is_not_promised_twice() {
     let mut shop = Shop::new(vec![(0, 0, Some(2))]);
     shop.put(order("a", 3600.0, IfShort::Partial, vec![line(0, 2, &[])]));
     shop.plan();
-    // Picked, but the scale has not told yet.
-    let now = shop.now;
-    let t = shop.task(0);
-    (t.state, t.changed) = (TaskState::Done, now);
-    shop.put(order("b", 3600.0, IfShort::Ask, vec![line(0, 1, &[])]));
+    shop.task(0).state = TaskState::Underway;
+    shop.put(order("b", 60.0, IfShort::Ask, vec![line(0, 1, &[])]));
     shop.plan();
-    assert_eq!(shop.order("a").state, OrderState::Ready);
-    assert_eq!(shop.order("b").state, OrderState::Asking);
+    assert_eq!((shop.order("a").state, shop.order("b").state), (OrderState::Picking, OrderState::Asking));
+    shop.fetch(0);
+    shop.plan();
+    assert_eq!((shop.order("a").state, shop.order("b").state), (OrderState::Ready, OrderState::Asking));
 }
 
 #[test]

@@ -236,6 +236,7 @@ pub struct Stocked {
     pub plate: PlateId,
     /// What.
     pub sku: Sku,
-    /// How many; `None` where the planogram says so and nobody has counted. Below 0 when more was taken than counted.
+    /// How many, without what was picked already; `None` where the planogram says so and nobody has counted. Below 0 when
+    /// more was taken than counted.
     pub quantity: Option<i64>,
 }

@@ -12,8 +12,7 @@
 //! 4. Items that were picked and are not wanted any more (a cancelled order, a pick that was called off too late) are
 //!    brought back.
 //!
-//! Stock follows weights and attributions, which are some seconds behind a pick. Until that has surely passed, what was
-//! just picked is not given to anybody else.
+//! The stock that is handed in leaves out what was picked already, whether or not a scale has noticed.
 
 use std::collections::BTreeMap;
 
@@ -36,13 +35,11 @@ pub struct Rules {
     pub answer_before_due_s: f64,
     /// A question stays open at least this long after the order came, but never beyond the promised time.
     pub answer_within_s: f64,
-    /// Stock surely shows a pick this long after it.
-    pub settled_after_s: f64,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { answer_before_due_s: 600.0, answer_within_s: 300.0, settled_after_s: 20.0 }
+        Self { answer_before_due_s: 600.0, answer_within_s: 300.0 }
     }
 }
 
@@ -150,11 +147,7 @@ impl Desk<'_> {
             .tasks
             .iter()
             .filter(|t| t.kind == TaskKind::Pick && t.plate == stocked.plate && t.sku == stocked.sku)
-            .filter(|t| {
-                let unsettled = t.state == TaskState::Done
-                    && self.now.seconds_since(t.changed) < self.rules.settled_after_s;
-                t.state.is_active() || unsettled
-            })
+            .filter(|t| t.state.is_active())
             .map(|t| i64::from(t.quantity))
             .sum::<i64>();
         Some((lies - gone).max(0))
