@@ -20,7 +20,7 @@
 //! **What is written** fits the schemas: optional fields are left out rather than sent as null. A robot that speaks 2.0
 //! gets messages with its own version in the header, and its instant actions under both names that the standard has had
 //! for them.
-//! **Limits.** A payload has at most [`MAX_PAYLOAD_BYTES`](crate::codec::MAX_PAYLOAD_BYTES) bytes.
+//! **Limits.** A payload has at most [`MAX_PAYLOAD_BYTES`] bytes.
 
 pub mod check;
 pub mod factsheet;
