@@ -13,8 +13,9 @@ use linefree_bus::payload::{TaskKind, TaskState};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::wall_us;
-use crate::ledger::order_book::{self, OrderBook};
+use crate::ledger::order_book::OrderBook;
 use crate::ledger::{LedgerError, TaskRow};
+use crate::projecting::Written;
 use crate::robots::service::Command;
 use crate::robots::{RobotTask, RobotTaskKind, STAFF, TaskUpdate};
 
@@ -33,7 +34,7 @@ pub struct Fetching {
     commands: mpsc::Sender<Command>,
     updates: mpsc::Receiver<TaskUpdate>,
     given: BTreeSet<String>,
-    stored: Box<dyn Fn(u64) + Send + Sync>,
+    written: Written,
 }
 
 /// An open task, and when its order is due.
@@ -73,14 +74,15 @@ fn robot_task(row: &TaskRow, due_us: Option<i64>) -> Option<RobotTask> {
 }
 
 impl Fetching {
-    /// Between a book and robots. `stored` is called with the place of each event that is written.
+    /// Between a book and robots.
+    #[must_use]
     pub fn new(
         book: Arc<Mutex<OrderBook>>,
         commands: mpsc::Sender<Command>,
         updates: mpsc::Receiver<TaskUpdate>,
-        stored: impl Fn(u64) + Send + Sync + 'static,
+        written: Written,
     ) -> Self {
-        Self { book, commands, updates, given: BTreeSet::new(), stored: Box::new(stored) }
+        Self { book, commands, updates, given: BTreeSet::new(), written }
     }
 
     /// Runs until it is stopped or the robots' service ends.
@@ -152,25 +154,18 @@ impl Fetching {
         if !self.given.contains(&update.task) && update.state != TaskState::Done {
             return;
         }
-        let told = order_book::TaskUpdate {
-            task: update.task,
-            state: update.state,
-            assignee: update.assignee,
-            reason: update.reason,
-        };
         loop {
-            let again = told.clone();
+            let again = update.clone();
             match self.at_book(move |book| book.tell(&again, wall_us())).await {
-                Ok(0) => return,
                 Ok(ledger_seq) => {
-                    (self.stored)(ledger_seq);
+                    self.written.tell(ledger_seq);
                     return;
                 }
-                Err(LedgerError::Refused(why)) if !why.contains("try again") => {
-                    tracing::warn!(task = told.task, "what a robot says of a task was not written: {why}");
+                Err(LedgerError::Refused(why)) => {
+                    tracing::warn!(task = update.task, "what a robot says of a task was not written: {why}");
                     return;
                 }
-                Err(e) => tracing::debug!(task = told.task, "a task's state waits: {e}"),
+                Err(e) => tracing::debug!(task = update.task, "a task's state waits: {e}"),
             }
             let stopped = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => true,

@@ -156,6 +156,9 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     say(&format!("  ledger   {}", DataDir::ledger_in(&data).display()));
     let none = "none configured: the ledger keeps everything until there is one";
     say(&format!("  cloud    {}", cloud.as_deref().unwrap_or(none)));
+    if let Some(gateway) = server.paid_by() {
+        say(&format!("  paid by  {gateway}"));
+    }
     if let Some(first) = server.first() {
         say(&format!("  sign in  as {:?} with the one-time password {}", first.name, first.password));
         say(&format!("           {console}#once={}", first.password));

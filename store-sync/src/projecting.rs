@@ -5,13 +5,14 @@
 //! what was acknowledged to them. **When the projections' disk fails** the step is tried again, and the trouble told.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::ledger::Projector;
 use crate::live::Live;
+use crate::outbox::RunningOutbox;
 
 /// The tools and the commander write beside the taker of events; this is how soon that is seen at the latest.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -61,6 +62,42 @@ impl Waker {
     pub fn wake(&self) {
         // One pending wake-up is as good as many.
         let _ = self.0.try_send(());
+    }
+}
+
+/// Tells everybody who waits for it that the store itself has written something: questions, projections, the outbox. Holds
+/// what it wakes weakly, so that nobody who still writes at the end keeps a thread alive.
+#[derive(Clone)]
+pub struct Written {
+    progress: Arc<Progress>,
+    waker: Weak<Waker>,
+    outbox: Option<Weak<RunningOutbox>>,
+}
+
+impl Written {
+    /// Wakes these.
+    #[must_use]
+    pub fn new(progress: &Arc<Progress>, waker: &Arc<Waker>, outbox: Option<&Arc<RunningOutbox>>) -> Self {
+        let outbox = outbox.map(Arc::downgrade);
+        Self { progress: Arc::clone(progress), waker: Arc::downgrade(waker), outbox }
+    }
+
+    /// There is an event at this place; 0 when nothing was written.
+    pub fn tell(&self, ledger_seq: u64) {
+        if ledger_seq > 0 {
+            self.progress.on_stored(ledger_seq);
+            self.wake();
+        }
+    }
+
+    /// There are more events.
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.upgrade() {
+            waker.wake();
+        }
+        if let Some(outbox) = self.outbox.as_ref().and_then(Weak::upgrade) {
+            outbox.wake();
+        }
     }
 }
 

@@ -34,7 +34,7 @@ use crate::outbox::http::HttpCloud;
 use crate::outbox::nats::{NatsTrunk, TrunkUrl};
 use crate::outbox::{Deliver, Outbox, RunningOutbox};
 use crate::payments::{PaymentSettings, RunningPayments};
-use crate::projecting::{Progress, Projecting, Waker};
+use crate::projecting::{Progress, Projecting, Waker, Written};
 use crate::robots::service::{Robots, RobotsConfig};
 use crate::signed::SigningKey;
 
@@ -230,7 +230,7 @@ pub struct Server {
     projecting: Projecting,
     desk: tokio::task::JoinHandle<()>,
     first: Option<First>,
-    robots: Option<Robots>,
+    _robots: Option<Robots>,
     _data: DataDir,
 }
 
@@ -279,23 +279,21 @@ impl Server {
         let projector = ledger.take_projector().context("the ledger's projections are not open")?;
         let progress = Arc::new(Progress::default());
         let projecting = Projecting::start(projector, Arc::clone(&progress), Arc::clone(&live))?;
-        let waker = projecting.waker();
+        // Whoever writes later holds it weakly: a gateway that keeps payments waiting keeps no thread alive.
+        let waker = Arc::new(projecting.waker());
         let (outbox, downlink) = match settings.cloud {
             Some(cloud) => {
                 let (to, asked) = cloud.connect(&store)?;
                 let outbox = Arc::new(RunningOutbox::start(Outbox::open(&path, to)?)?);
                 let commander = Commander::open(&path, StoreFacts::of(&settings.layout))?;
-                let (answers, waker) = (Arc::downgrade(&outbox), waker.clone());
-                let downlink = RunningDownlink::start(Downlink::new(commander, asked)?, move || {
-                    waker.wake();
-                    if let Some(outbox) = answers.upgrade() {
-                        outbox.wake();
-                    }
-                })?;
+                let answers = Written::new(&progress, &waker, Some(&outbox));
+                let downlink =
+                    RunningDownlink::start(Downlink::new(commander, asked)?, move || answers.wake())?;
                 (Some(outbox), Some(downlink))
             }
             None => (None, None),
         };
+        let written = Written::new(&progress, &waker, outbox.as_ref());
         let mut robots = match &settings.layout.robots {
             Some(_) => {
                 let watched = Arc::clone(&live);
@@ -322,48 +320,29 @@ impl Server {
             inbox,
             Arc::clone(&live),
             outbox.clone(),
-            (Arc::clone(&progress), waker.clone()),
+            (Arc::clone(&progress), Waker::clone(&waker)),
             status,
         )?;
         let intake = tokio::spawn(intake.run(stopped.clone()));
-        // Payments hold it weakly: a gateway that keeps them waiting does not keep the projections' thread.
-        let own_waker = Arc::new(waker);
         let payments = match settings.payments {
             None => None,
             Some(how) => {
                 let own = settings.layout.currency;
                 let book = PaymentBook::open(&path, StoreFacts::of(&settings.layout), own)?;
+                // A store that is paid from today on does not charge what was bought before.
+                let youngest_us = book.reader().youngest_visit_us()?.unwrap_or(i64::MIN);
+                let book = book.after(desk.keep_first("payments-after", youngest_us)?);
                 let payments = Arc::new(how.open(&settings.data_dir, book)?);
-                let (told, outbox) = (Arc::clone(&progress), outbox.as_ref().map(Arc::downgrade));
-                let waker = Arc::downgrade(&own_waker);
-                let running = RunningPayments::start(payments, move |ledger_seq| {
-                    told.on_stored(ledger_seq);
-                    if let Some(waker) = waker.upgrade() {
-                        waker.wake();
-                    }
-                    if let Some(outbox) = outbox.as_ref().and_then(std::sync::Weak::upgrade) {
-                        outbox.wake();
-                    }
-                })?;
-                Some(running)
+                let told = written.clone();
+                Some(RunningPayments::start(payments, move |ledger_seq| told.tell(ledger_seq))?)
             }
         };
         let orders = Arc::new(Mutex::new(OrderBook::open(&path, StoreFacts::of(&settings.layout))?));
         if let Some(running) = &mut robots
             && let Some(updates) = running.updates.take()
         {
-            let (told, outbox) = (Arc::clone(&progress), outbox.as_ref().map(Arc::downgrade));
-            let waker = Arc::downgrade(&own_waker);
-            let stored = move |ledger_seq: u64| {
-                told.on_stored(ledger_seq);
-                if let Some(waker) = waker.upgrade() {
-                    waker.wake();
-                }
-                if let Some(outbox) = outbox.as_ref().and_then(std::sync::Weak::upgrade) {
-                    outbox.wake();
-                }
-            };
-            let fetching = Fetching::new(Arc::clone(&orders), running.commands.clone(), updates, stored);
+            let fetching =
+                Fetching::new(Arc::clone(&orders), running.commands.clone(), updates, written.clone());
             tokio::spawn(fetching.run(stopped.clone()));
         }
         let parts = http::Parts {
@@ -381,7 +360,8 @@ impl Server {
             reader_token,
             open,
         };
-        let context = http::Context::new(reader, parts, live, outbox.clone(), progress, stopped.clone());
+        let context =
+            http::Context::new(reader, parts, live, outbox.clone(), (progress, written), stopped.clone());
         let desk = tokio::spawn(write_answers(context.clone(), stopped.clone()));
         let router = http::router(context).into_make_service_with_connect_info::<SocketAddr>();
         let web = axum::serve(listener, router);
@@ -401,11 +381,11 @@ impl Server {
             outbox,
             downlink,
             payments,
-            waker: own_waker,
+            waker,
             projecting,
             desk,
             first,
-            robots,
+            _robots: robots,
             _data: data,
         })
     }
@@ -422,9 +402,10 @@ impl Server {
         self.first.as_ref()
     }
 
-    /// Master control of the robots, in a store that has any.
-    pub fn robots(&mut self) -> Option<&mut Robots> {
-        self.robots.as_mut()
+    /// Who moves the shoppers' money, for people; `None` when nobody does.
+    #[must_use]
+    pub fn paid_by(&self) -> Option<String> {
+        self.payments.as_ref().map(|running| running.payments().gateway())
     }
 
     /// Where devices find the bus.
@@ -468,8 +449,8 @@ impl Server {
         } else {
             let _ = tokio::time::timeout(STOP_AT_MOST, self.web).await;
         }
-        // An intake that did not end in time still holds a waker: its thread would never be done.
         drop(self.waker);
+        // An intake that did not end in time still holds a waker: its thread would never be done.
         if end.is_ok() {
             tokio::task::spawn_blocking(move || self.projecting.stop()).await?;
         }

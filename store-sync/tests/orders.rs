@@ -9,12 +9,12 @@ mod feed;
 
 use std::time::{Duration, Instant};
 
-use corner::{publisher, settings};
+use corner::{ask, now_s, publisher, settings};
 use feed::attributed;
 use linefree_bus::payload::*;
 use serde_json::{Value, json};
+use store_sync::clock::wall_us;
 use store_sync::desk::Desk;
-use store_sync::desk::channels::sign;
 use store_sync::ledger::LedgerReader;
 use store_sync::serve::Server;
 
@@ -25,41 +25,19 @@ const SPARKLING: &str = "2000000000022";
 /// Somebody who asks the server.
 #[derive(Clone)]
 struct Caller {
-    agent: ureq::Agent,
     url: String,
     secret: String,
 }
 
 impl Caller {
     fn new(server: &Server, secret: &str) -> Self {
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        Self { agent, url: format!("http://{}", server.console()), secret: secret.to_owned() }
+        Self { url: format!("http://{}", server.console()), secret: secret.to_owned() }
     }
 
     async fn send(&self, path: &str, body: Option<Value>, at_s: Option<i64>) -> (u16, Value) {
-        let (caller, path) = (self.clone(), path.to_owned());
-        let sent = move || {
-            let url = format!("{}{path}", caller.url);
-            let mut answer = match body {
-                None => caller.agent.get(url).call().unwrap(),
-                Some(body) => {
-                    let body = body.to_string();
-                    let mut request = caller.agent.post(url).header("content-type", "application/json");
-                    if let Some(at_s) = at_s {
-                        let at = at_s.to_string();
-                        let signature = sign(&caller.secret, "m1", &at, body.as_bytes()).unwrap();
-                        request = request
-                            .header("webhook-id", "m1")
-                            .header("webhook-timestamp", at)
-                            .header("webhook-signature", signature);
-                    }
-                    request.send(&body).unwrap()
-                }
-            };
-            let text = answer.body_mut().read_to_string().unwrap();
-            (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
-        };
-        tokio::task::spawn_blocking(sent).await.unwrap()
+        let (url, secret) = (format!("{}{path}", self.url), self.secret.clone());
+        let asked = move || ask(&url, body.as_ref(), at_s.map(|at_s| (secret.as_str(), at_s)));
+        tokio::task::spawn_blocking(asked).await.unwrap()
     }
 
     async fn hook(&self, path: &str, body: Value) -> (u16, Value) {
@@ -100,20 +78,11 @@ impl Caller {
     }
 }
 
-fn now_s() -> i64 {
-    now_us() / 1_000_000
-}
-
-fn now_us() -> i64 {
-    i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros())
-        .unwrap()
-}
-
 fn an_order(id: &str, quantity: u32) -> Value {
     json!({
         "order": id,
         "lines": [{ "sku": WATER, "quantity": quantity, "substitutes": [SPARKLING] }],
-        "due_us": now_us() + 3_600_000_000_i64,
+        "due_us": wall_us() + 3_600_000_000_i64,
         "handover": "counter",
         "payment": { "held": true, "currency": "EUR", "amount_minor": 89 * i64::from(quantity), "reference": "esc-1" },
     })
@@ -151,7 +120,7 @@ async fn a_channel_is_known_by_its_signature_and_an_order_by_its_id() {
     assert_eq!(status, 409, "{told}");
 
     for (field, value, words) in [
-        ("due_us", json!(now_us() - 1), "in the past"),
+        ("due_us", json!(wall_us() - 1), "in the past"),
         ("lines", json!([]), "lines is empty"),
         ("lines", json!([{ "sku": "nothing", "quantity": 1 }]), "lines[0].sku"),
         ("lines", json!([{ "sku": WATER, "quantity": 0 }]), "lines[0].quantity"),
@@ -192,7 +161,7 @@ async fn a_shopper_takes_the_reserved_item_and_the_customer_is_asked() {
     // A shopper takes one of the two, as the shelf and the floor tell it.
     let (_shelf, shelf_events) = publisher(&server, dir.path(), "shelf-1").await;
     let (_floor, floor_events) = publisher(&server, dir.path(), "floor-1").await;
-    let at_us = now_us() + 1_000_000;
+    let at_us = wall_us() + 1_000_000;
     let lift = EventBody::ShelfChanged(ShelfChanged {
         plates: vec![PlateDelta {
             plate: "A/1/1".into(),

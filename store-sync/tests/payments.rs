@@ -16,14 +16,13 @@ use std::time::{Duration, Instant};
 use axum::extract::{Path as Part, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Json, Router};
-use corner::publisher;
+use corner::{ask, now_s, publisher};
 use feed::{closed, epoch, event, line, opened};
 use linefree_bus::payload::*;
 use linefree_domain::payment::{Answer, AskKind as Kind, Policy};
 use linefree_domain::units::{Currency, Money};
 use serde_json::{Value, json};
 use store_sync::desk::Desk;
-use store_sync::desk::channels::sign;
 use store_sync::ledger::commands::StoreFacts;
 use store_sync::ledger::payment_book::{PaymentBook, TripRow};
 use store_sync::ledger::{Ledger, LedgerReader};
@@ -89,7 +88,7 @@ impl Store {
     fn settle(&self, payments: &Payments, now_us: &mut i64) {
         for _ in 0..30 {
             self.catch_up();
-            let asked = payments.step(*now_us, &|_| self.projector.wake()).unwrap();
+            let asked = payments.step(*now_us, &|_| self.projector.wake()).unwrap().asked;
             *now_us += 700_000_000;
             if asked == 0 {
                 self.catch_up();
@@ -308,30 +307,56 @@ fn upi_store(data: &Path) -> Settings {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_bought_before_the_store_was_paid_is_not_charged() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let paid = |hold_minor| Settings {
+        payments: Some(PaymentSettings::parse("sandbox", None, hold_minor).unwrap()),
+        ..corner::settings(&data)
+    };
+    let at = |visit: &str, at_s: i64| {
+        let EventBody::VisitClosed(mut body) = ends(visit, "tok-1", 2, 0) else { unreachable!() };
+        (body.entered_us, body.left_us) = (at_s * 1_000_000, at_s * 1_000_000 + 1);
+        EventBody::VisitClosed(body)
+    };
+    let server = Server::start(corner::settings(&data)).await.unwrap();
+    let (floor, events) = publisher(&server, dir.path(), "floor-1").await;
+    events.publish(1_000_000, at("before", 1)).await.unwrap();
+    let reader = LedgerReader::open(&data.join("ledger.sqlite")).unwrap();
+    let until = async |what: &str, done: &dyn Fn() -> bool| {
+        let began = Instant::now();
+        while !done() {
+            assert!(began.elapsed() < AT_MOST, "{what} did not happen");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    until("the first receipt", &|| reader.receipt("before").unwrap().is_some()).await;
+    floor.close(AT_MOST).await;
+    server.stop().await.unwrap();
+
+    let captured = |visit: &str| reader.trip(visit, usd()).unwrap().map(|row| row.trip.captured.minor);
+    for (visit, at_s) in [("after", 2), ("after-a-restart", 3)] {
+        let server = Server::start(paid(5000)).await.unwrap();
+        let (floor, events) = publisher(&server, dir.path(), &format!("floor-{at_s}")).await;
+        events.publish(at_s * 1_000_000, at(visit, at_s)).await.unwrap();
+        until(visit, &|| captured(visit) == Some(398)).await;
+        floor.close(AT_MOST).await;
+        server.stop().await.unwrap();
+    }
+    let row = reader.trip("before", usd()).unwrap().unwrap();
+    assert_eq!((row.trip.captured.minor, row.changed_us), (0, None), "{row:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn upi_is_paid_when_the_bank_says_so_and_once() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let server = Server::start(upi_store(&data)).await.unwrap();
     let secret = Desk::open(&data).unwrap().add_channel("payments").unwrap();
     let base = format!("http://{}", server.console());
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let get = |path: &str| -> Value {
-        let url = format!("{base}{path}");
-        let text = agent.get(url).call().unwrap().body_mut().read_to_string().unwrap();
-        serde_json::from_str(&text).unwrap()
-    };
-    let told = |secret: &str, body: Value| -> (u16, Value) {
-        let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        let (body, at) = (body.to_string(), now_s.to_string());
-        let mut answer = agent
-            .post(format!("{base}/api/hooks/payments/upi"))
-            .header("webhook-id", "m")
-            .header("webhook-timestamp", &at)
-            .header("webhook-signature", sign(secret, "m", &at, body.as_bytes()).unwrap())
-            .send(&body)
-            .unwrap();
-        let text = answer.body_mut().read_to_string().unwrap();
-        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
+    let get = |path: &str| ask(&format!("{base}{path}"), None, None).1;
+    let told = |secret: &str, body: Value| {
+        ask(&format!("{base}/api/hooks/payments/upi"), Some(&body), Some((secret, now_s())))
     };
 
     let (_floor, events) = publisher(&server, dir.path(), "floor-1").await;

@@ -127,30 +127,17 @@ mod tests {
         let node = |(i, id): (usize, &&str)| Node {
             node_id: (*id).to_owned(),
             sequence_id: from + 2 * i as u32,
-            node_description: None,
             released: i < released,
-            node_position: None,
-            actions: Vec::new(),
+            ..Node::default()
         };
         let edge = |i: usize| Edge {
             edge_id: format!("e{i}"),
             sequence_id: from + 2 * i as u32 + 1,
-            edge_description: None,
             released: i + 1 < released,
             start_node_id: names[i].to_owned(),
             end_node_id: names[i + 1].to_owned(),
             max_speed: Some(1.0),
-            max_height: None,
-            min_height: None,
-            orientation: None,
-            orientation_type: None,
-            direction: None,
-            rotation_allowed: None,
-            max_rotation_speed: None,
-            length: None,
-            trajectory: None,
-            corridor: None,
-            actions: Vec::new(),
+            ..Edge::default()
         };
         Order {
             header: Header::new(&RobotId::new("m", "s"), VERSION, 1, 0),

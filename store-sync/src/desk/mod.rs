@@ -70,6 +70,18 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// Keeps a number under a name, at the first call; gives the one that is kept.
+    ///
+    /// # Errors
+    /// [`DeskError`].
+    pub fn keep_first(&self, name: &str, number: i64) -> Result<i64, DeskError> {
+        let conn = self.conn();
+        conn.execute("INSERT INTO kept (name, number) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, number))?;
+        Ok(conn.query_row("SELECT number FROM kept WHERE name = ?", [name], |r| r.get(0))?)
+    }
+}
+
 /// Random bytes of the system.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], DeskError> {
     let mut bytes = [0; N];

@@ -67,3 +67,9 @@ CREATE TABLE IF NOT EXISTS secrets (
   name  TEXT PRIMARY KEY,
   value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Numbers that were settled once and stay: from when on the store is paid.
+CREATE TABLE IF NOT EXISTS kept (
+  name   TEXT    PRIMARY KEY,
+  number INTEGER NOT NULL
+) STRICT;

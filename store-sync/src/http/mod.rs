@@ -44,7 +44,7 @@ use crate::ledger::{LedgerError, LedgerReader};
 use crate::live::Live;
 use crate::outbox::RunningOutbox;
 use crate::payments::Payments;
-use crate::projecting::Progress;
+use crate::projecting::{Progress, Written};
 use crate::robots::service::{Command as RobotCommand, RobotView};
 use crate::signed::SigningKey;
 
@@ -79,6 +79,7 @@ pub struct Context {
     map: Arc<answers::StoreMap>,
     identity: Arc<Identity>,
     progress: Arc<Progress>,
+    written: Written,
     stop: watch::Receiver<bool>,
     only_this_machine: bool,
     desk: Arc<Desk>,
@@ -137,7 +138,7 @@ impl Context {
         parts: Parts<'_>,
         live: Arc<Live>,
         outbox: Option<Arc<RunningOutbox>>,
-        progress: Arc<Progress>,
+        (progress, written): (Arc<Progress>, Written),
         stop: watch::Receiver<bool>,
     ) -> Self {
         Self {
@@ -147,6 +148,7 @@ impl Context {
             map: Arc::new(map::of(parts.layout)),
             identity: Arc::new(parts.identity),
             progress,
+            written,
             stop,
             only_this_machine: parts.listen.ip().is_loopback(),
             desk: parts.desk,
@@ -179,7 +181,35 @@ impl Context {
         }
     }
 
-    /// Writes a decision to the ledger, and to the audit log before that: what is not noted is not done.
+    /// Writes a decision to the ledger, and to the audit log before that: what is not noted is not done. `act` returns the
+    /// place of its last event, 0 when it writes none.
+    async fn audited(
+        &self,
+        person: &Person,
+        action: &'static str,
+        subject: &str,
+        detail: &str,
+        act: impl FnOnce() -> Result<u64, LedgerError> + Send + 'static,
+    ) -> Result<u64, Trouble> {
+        let (person, subject, detail) = (person.clone(), subject.to_owned(), detail.to_owned());
+        let note = move |desk: &Desk, action: &str, done| {
+            desk.note(Some(&person), action, &subject, &detail, done, wall_us())
+        };
+        let asked = note.clone();
+        self.at_desk(move |desk| asked(desk, action, true)).await?;
+        match tokio::task::spawn_blocking(act).await.map_err(|_| Trouble::Failed)? {
+            Ok(ledger_seq) => {
+                self.written.tell(ledger_seq);
+                Ok(ledger_seq)
+            }
+            Err(e) => {
+                self.at_desk(move |desk| note(desk, &format!("{action}.refused"), false)).await?;
+                Err(Trouble::of(e))
+            }
+        }
+    }
+
+    /// As [`Self::audited`], for what staff decide.
     async fn decide(
         &self,
         person: &Person,
@@ -188,29 +218,9 @@ impl Context {
         detail: &str,
         act: impl FnOnce(&mut Staff) -> Result<u64, LedgerError> + Send + 'static,
     ) -> Result<(), Trouble> {
-        let (person, subject, detail) = (person.clone(), subject.to_owned(), detail.to_owned());
-        let note = move |desk: &Desk, action: &str, done| {
-            desk.note(Some(&person), action, &subject, &detail, done, wall_us())
-        };
-        let asked = note.clone();
-        self.at_desk(move |desk| asked(desk, action, true)).await?;
         let staff = Arc::clone(&self.staff);
-        let done = tokio::task::spawn_blocking(move || {
-            act(&mut staff.lock().unwrap_or_else(PoisonError::into_inner))
-        });
-        match done.await.map_err(|_| Trouble::Failed)? {
-            Ok(ledger_seq) => {
-                self.progress.on_stored(ledger_seq);
-                if let Some(outbox) = &self.outbox {
-                    outbox.wake();
-                }
-                Ok(())
-            }
-            Err(e) => {
-                self.at_desk(move |desk| note(desk, &format!("{action}.refused"), false)).await?;
-                Err(Trouble::of(e))
-            }
-        }
+        let act = move || act(&mut staff.lock().unwrap_or_else(PoisonError::into_inner));
+        self.audited(person, action, subject, detail, act).await.map(drop)
     }
 
     /// Writes the answers to reviews that can no longer be undone.
@@ -224,14 +234,9 @@ impl Context {
                 staff.answer(&answer.visit, &answer.sku, answer.quantity, wall_us())
             });
             match done.await {
-                Ok(Ok(seq)) => {
-                    self.progress.on_stored(seq);
-                    if let Some(outbox) = &self.outbox {
-                        outbox.wake();
-                    }
-                }
+                Ok(Ok(seq)) => self.written.tell(seq),
                 // It can never be written: somebody else has answered.
-                Ok(Err(LedgerError::Refused(why))) if !why.contains("try again") => {
+                Ok(Err(LedgerError::Refused(why))) => {
                     tracing::warn!(visit, sku, "an answer was not written: {why}");
                 }
                 Ok(Err(e)) => {
@@ -282,7 +287,7 @@ enum Trouble {
 impl Trouble {
     fn of(e: LedgerError) -> Self {
         match e {
-            LedgerError::Refused(why) => Self::Refused(why),
+            e @ (LedgerError::Refused(_) | LedgerError::Busy(_)) => Self::Refused(e.to_string()),
             e => {
                 tracing::error!("the ledger: {e}");
                 Self::Failed

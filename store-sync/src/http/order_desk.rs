@@ -127,19 +127,9 @@ impl Context {
             act(&mut book.lock().unwrap_or_else(PoisonError::into_inner))
         });
         let (out, ledger_seq) = done.await.map_err(|_| Trouble::Failed)?.map_err(Trouble::of)?;
-        self.written(ledger_seq);
+        self.written.tell(ledger_seq);
         self.plan_orders().await;
         Ok(out)
-    }
-
-    /// Something was written.
-    pub(super) fn written(&self, ledger_seq: u64) {
-        if ledger_seq > 0 {
-            self.progress.on_stored(ledger_seq);
-            if let Some(outbox) = &self.outbox {
-                outbox.wake();
-            }
-        }
     }
 
     /// Plans every open order; called every half second, and whenever something was told.
@@ -149,14 +139,14 @@ impl Context {
             book.lock().unwrap_or_else(PoisonError::into_inner).plan(wall_us())
         });
         match planned.await {
-            Ok(Ok(planned)) => self.written(planned.ledger_seq),
+            Ok(Ok(ledger_seq)) => self.written.tell(ledger_seq),
             // The next look does it.
             Ok(Err(e)) => tracing::debug!("orders were not planned: {e}"),
             Err(e) => tracing::error!("planning orders died: {e}"),
         }
     }
 
-    /// As a step of staff: noted in the audit log first, then done.
+    /// A step of staff: noted in the audit log, done, and planned upon.
     async fn order_step(
         &self,
         person: &Person,
@@ -165,10 +155,10 @@ impl Context {
         detail: &str,
         act: impl FnOnce(&mut OrderBook) -> Result<u64, LedgerError> + Send + 'static,
     ) -> Result<Json<bool>, Trouble> {
-        let (person, subject, detail) = (person.clone(), subject.to_owned(), detail.to_owned());
-        self.at_desk(move |desk| desk.note(Some(&person), action, &subject, &detail, true, wall_us()))
-            .await?;
-        self.at_book(|book| Ok(((), act(book)?))).await?;
+        let book = Arc::clone(&self.orders);
+        let act = move || act(&mut book.lock().unwrap_or_else(PoisonError::into_inner));
+        self.audited(person, action, subject, detail, act).await?;
+        self.plan_orders().await;
         Ok(Json(true))
     }
 

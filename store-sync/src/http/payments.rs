@@ -194,14 +194,9 @@ pub(super) async fn try_again(
     Extension(person): Extension<Person>,
     Json(asked): Json<OfVisit>,
 ) -> Result<Json<bool>, Trouble> {
-    let visit = asked.visit.clone();
-    context
-        .at_desk(move |desk| desk.note(Some(&person), "payment.try_again", &visit, "", true, wall_us()))
-        .await?;
-    let seq = context
-        .at_payments(move |payments| payments.at_book(|book| book.try_again(&asked.visit, wall_us())))
-        .await?;
-    context.written(seq);
+    let (payments, visit) = (context.payments()?, asked.visit.clone());
+    let act = move || payments.at_book(|book| book.try_again(&asked.visit, wall_us()));
+    let seq = context.audited(&person, "payment.try_again", &visit, "", act).await?;
     Ok(Json(seq > 0))
 }
 
@@ -217,7 +212,7 @@ pub(super) async fn upi_told(
     let found = context
         .at_payments(move |payments| {
             payments.at_book(|book| {
-                let open = book.reader().open_trips(book.currency(), false)?;
+                let open = book.open_trips(false)?;
                 let waits = open.into_iter().find(|row| {
                     let pending = row.trip.ask.as_ref().is_some_and(|a| a.pending);
                     pending && reference_of(&row.trip.key()) == told.tr
@@ -245,6 +240,6 @@ pub(super) async fn upi_told(
         })
         .await?;
     let seq = found.ok_or(Trouble::NotFound("nobody waits for a payment with this reference"))?;
-    context.written(seq);
+    context.written.tell(seq);
     Ok(Json(seq > 0))
 }

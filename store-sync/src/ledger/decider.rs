@@ -1,7 +1,7 @@
 //! Decisions that rest on the projections, written as the ledger's own events.
 //!
 //! **One at a time.** Deciding waits until the projections show everything that is in the ledger, and holds the ledger
-//! while it decides: what another decision has just changed is seen, or this one is refused with "try again".
+//! while it decides: what another decision has just changed is seen, or this one is put off ([`LedgerError::Busy`]).
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ impl Decider {
     /// Writes what `decision` says, all of it or nothing. Returns the place of the last event; 0 when there is none.
     ///
     /// # Errors
-    /// [`LedgerError::Refused`] with the reason.
+    /// [`LedgerError::Refused`] with the reason, [`LedgerError::Busy`].
     pub(super) fn decide(
         &mut self,
         now_us: i64,
@@ -43,7 +43,7 @@ impl Decider {
         while self.reader.projected_seq()? < self.reader.last_seq()? {
             waited += 1;
             if waited > WAIT.1 {
-                return Err(LedgerError::Refused("the projections are behind: try again".into()));
+                return Err(LedgerError::Busy("the projections are behind"));
             }
             std::thread::sleep(WAIT.0);
         }
@@ -51,9 +51,7 @@ impl Decider {
         // Whoever decided about money just now, the cloud's commander or another request, must be seen: nobody writes
         // while this transaction lasts, so once the projections are up to date they stay so.
         if self.reader.projected_seq()? < self.reader.last_seq()? {
-            return Err(LedgerError::Refused(
-                "the store has just decided about something else: try again".into(),
-            ));
+            return Err(LedgerError::Busy("the store has just decided about something else"));
         }
         let bodies = decision(&tx, &self.reader)?.map_err(LedgerError::Refused)?;
         let mut last = 0;

@@ -52,6 +52,7 @@ mod rows;
 mod sound;
 pub mod staff;
 mod store;
+mod twins;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -118,6 +119,9 @@ pub enum LedgerError {
     /// What was asked for is refused; nothing was changed.
     #[error("{0}")]
     Refused(String),
+    /// It cannot be decided at this moment; nothing was changed, and the same may be asked again.
+    #[error("{0}: try again")]
+    Busy(&'static str),
     /// The file is no ledger.
     #[error("the file is no ledger: {0}")]
     NoLedger(String),

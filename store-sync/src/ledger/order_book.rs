@@ -27,19 +27,10 @@ pub struct TaskUpdate {
     pub task: String,
     /// How far it has come.
     pub state: TaskState,
-    /// Who does it: a robot's id, `staff`, or nobody.
+    /// Who has it: `manufacturer/serialNumber`, [`STAFF`](crate::robots::STAFF), or nobody.
     pub assignee: Option<String>,
     /// Why, where it needs saying.
     pub reason: Option<String>,
-}
-
-/// What planning did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Planned {
-    /// The place of its last event; 0 when nothing had to change.
-    pub ledger_seq: u64,
-    /// Orders and tasks that the core cannot take, and why: nobody plans them.
-    pub odd: Vec<String>,
 }
 
 /// An order that is here now.
@@ -58,6 +49,10 @@ pub struct Taken {
 pub struct OrderBook {
     decider: Decider,
     rules: Rules,
+    /// Up to this event nothing had to change at the last look, and nothing will before this moment without another one.
+    quiet: Option<(u64, i64)>,
+    /// What nobody can plan, as it was last told.
+    odd: Vec<String>,
 }
 
 /// What planning looks at.
@@ -65,6 +60,7 @@ struct Looked {
     orders: Vec<(Order, Option<String>)>,
     tasks: Vec<Task>,
     stock: Vec<Stocked>,
+    /// Orders and tasks that the core cannot take, and why: nobody plans them.
     odd: Vec<String>,
 }
 
@@ -74,7 +70,8 @@ impl OrderBook {
     /// # Errors
     /// [`LedgerError`].
     pub fn open(ledger: &Path, facts: StoreFacts) -> Result<Self, LedgerError> {
-        Ok(Self { decider: Decider::open(ledger, facts)?, rules: Rules::default() })
+        let decider = Decider::open(ledger, facts)?;
+        Ok(Self { decider, rules: Rules::default(), quiet: None, odd: Vec::new() })
     }
 
     /// Reads what is there.
@@ -106,7 +103,7 @@ impl OrderBook {
                 .decider
                 .reader
                 .order(&new.order)?
-                .ok_or_else(|| LedgerError::Refused("the order is gone: try again".into()))?,
+                .ok_or_else(|| LedgerError::Busy("the order is not to be found"))?,
         };
         Ok(Taken { order, is_new, ledger_seq })
     }
@@ -206,9 +203,9 @@ impl OrderBook {
         })
     }
 
-    fn look(reader: &LedgerReader, facts: &StoreFacts) -> Result<Looked, LedgerError> {
+    fn look(reader: &LedgerReader, facts: &StoreFacts, now_us: i64) -> Result<Looked, LedgerError> {
         let mut looked = Looked { orders: Vec::new(), tasks: Vec::new(), stock: Vec::new(), odd: Vec::new() };
-        for row in reader.open_orders()? {
+        for row in reader.open_orders(now_us)? {
             let tasks: Result<Vec<Task>, String> =
                 reader.tasks_of(&row.order.order)?.iter().map(task_of).collect();
             match (order_of(&row), tasks) {
@@ -246,25 +243,32 @@ impl OrderBook {
         plan(&orders, &looked.tasks, &looked.stock, StoreTime::from_micros(now_us), rules)
     }
 
-    /// Plans every open order. Cheap when nothing has to change.
+    /// Plans every open order; looks at nothing when no event came and no question has run out. Returns the place of the
+    /// last event, 0 when nothing had to change.
     ///
     /// # Errors
     /// [`LedgerError`]; nothing is written then.
-    pub fn plan(&mut self, now_us: i64) -> Result<Planned, LedgerError> {
+    pub fn plan(&mut self, now_us: i64) -> Result<u64, LedgerError> {
+        let seq = self.decider.reader.projected_seq()?;
+        if self.quiet.is_some_and(|(at, until_us)| at == seq && now_us < until_us) {
+            return Ok(0);
+        }
         let rules = self.rules;
         let facts = self.decider.facts.clone();
-        let looked = Self::look(&self.decider.reader, &facts)?;
-        let reader = &self.decider.reader;
-        let current = reader.projected_seq()? >= reader.last_seq()?;
-        let done = current && Self::planned(&looked, &rules, now_us) == Plan::default();
-        if done || looked.orders.is_empty() {
-            return Ok(Planned { ledger_seq: 0, odd: looked.odd });
+        let looked = Self::look(&self.decider.reader, &facts, now_us)?;
+        self.tell_odd(&looked.odd);
+        let current = seq >= self.decider.reader.last_seq()?;
+        if current && Self::planned(&looked, &rules, now_us) == Plan::default() {
+            let questions = looked.orders.iter().filter_map(|(order, _)| order.question.as_ref());
+            self.quiet = Some((seq, questions.map(|q| q.until.micros).min().unwrap_or(i64::MAX)));
+            return Ok(0);
         }
-        let mut odd = Vec::new();
-        let ledger_seq = self.decider.decide(now_us, |_, reader| {
-            let looked = Self::look(reader, &facts)?;
+        if looked.orders.is_empty() {
+            return Ok(0);
+        }
+        self.decider.decide(now_us, |_, reader| {
+            let looked = Self::look(reader, &facts, now_us)?;
             let made = Self::planned(&looked, &rules, now_us);
-            odd.clone_from(&looked.odd);
             let channel = |order: &Order| {
                 looked.orders.iter().find(|(o, _)| o.id == order.id).and_then(|(_, c)| c.clone())
             };
@@ -277,7 +281,16 @@ impl OrderBook {
             let all: Result<Vec<Vec<EventBody>>, String> = tasks.chain(orders).collect();
             let bodies: Decision = all.map(|bodies| bodies.into_iter().flatten().collect());
             Ok(bodies)
-        })?;
-        Ok(Planned { ledger_seq, odd })
+        })
+    }
+
+    /// Says which orders nobody plans, when they are others than before.
+    fn tell_odd(&mut self, odd: &[String]) {
+        if self.odd != odd {
+            for why in odd {
+                tracing::warn!("cannot be planned: {why}");
+            }
+            self.odd = odd.to_vec();
+        }
     }
 }

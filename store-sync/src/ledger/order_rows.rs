@@ -10,21 +10,10 @@ use linefree_domain::time::StoreTime;
 use linefree_domain::units::{Currency, Money};
 
 use super::read_orders::{OrderRow, TaskRow};
+use super::twins::same;
 
 /// What an order that says no promised time is promised for: seconds after it came.
 pub(super) const DEFAULT_PROMISE_S: f64 = 3600.0;
-
-/// Two enumerations with the same variants.
-macro_rules! same {
-    ($to_core:ident, $to_told:ident, $told:ty, $core:ty, $($variant:ident),+) => {
-        fn $to_core(from: $told) -> $core {
-            match from { $(<$told>::$variant => <$core>::$variant),+ }
-        }
-        fn $to_told(from: $core) -> $told {
-            match from { $(<$core>::$variant => <$told>::$variant),+ }
-        }
-    };
-}
 
 same!(
     order_state,

@@ -17,6 +17,7 @@ use rusqlite::{Row, params};
 use super::commands::{StoreFacts, sound};
 use super::decider::Decider;
 use super::read_orders::value;
+use super::twins::same;
 use super::{LedgerError, LedgerReader};
 
 /// A visit's payment, with what it comes to.
@@ -38,43 +39,12 @@ const TRIPS: &str = "SELECT v.visit, v.credential, p.visit IS NOT NULL AS ended,
     coalesce(p.open_minor, 0) AS open_minor, coalesce(t.currency, p.currency) AS currency, t.state, t.step, t.ask,
     t.ask_minor, t.ask_since_us, t.silences, t.pending, t.authorised_minor, t.captured_minor, t.refunded_minor,
     t.hold_declined, t.reference, t.reason, t.changed_us
-  FROM (SELECT visit, credential FROM receipts UNION
-        SELECT visit, credential FROM visits WHERE visit NOT IN (SELECT visit FROM receipts)) v
+  FROM (SELECT visit, credential, left_us AS at_us FROM receipts UNION ALL
+        SELECT visit, credential, opened_us FROM visits WHERE visit NOT IN (SELECT visit FROM receipts)) v
   LEFT JOIN payments p USING (visit) LEFT JOIN trips t USING (visit)";
 
-fn core_state(state: told::TripState) -> TripState {
-    match state {
-        told::TripState::Open => TripState::Open,
-        told::TripState::BadDebt => TripState::BadDebt,
-        told::TripState::ByHand => TripState::ByHand,
-    }
-}
-
-fn told_state(state: TripState) -> told::TripState {
-    match state {
-        TripState::Open => told::TripState::Open,
-        TripState::BadDebt => told::TripState::BadDebt,
-        TripState::ByHand => told::TripState::ByHand,
-    }
-}
-
-fn core_kind(kind: told::AskKind) -> AskKind {
-    match kind {
-        told::AskKind::Authorise => AskKind::Authorise,
-        told::AskKind::Capture => AskKind::Capture,
-        told::AskKind::Release => AskKind::Release,
-        told::AskKind::Refund => AskKind::Refund,
-    }
-}
-
-fn told_kind(kind: AskKind) -> told::AskKind {
-    match kind {
-        AskKind::Authorise => told::AskKind::Authorise,
-        AskKind::Capture => told::AskKind::Capture,
-        AskKind::Release => told::AskKind::Release,
-        AskKind::Refund => told::AskKind::Refund,
-    }
-}
+same!(core_state, told_state, told::TripState, TripState, Open, BadDebt, ByHand);
+same!(core_kind, told_kind, told::AskKind, AskKind, Authorise, Capture, Release, Refund);
 
 fn told_trip(trip: &Trip) -> EventBody {
     EventBody::PaymentChanged(PaymentChanged {
@@ -162,20 +132,33 @@ impl LedgerReader {
         )
     }
 
-    /// Payments that are not as they should be: something is under way, or is to be asked.
+    /// Event time of the youngest visit or receipt.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn open_trips(&self, own: Currency, holds: bool) -> Result<Vec<TripRow>, LedgerError> {
+    pub fn youngest_visit_us(&self) -> Result<Option<i64>, LedgerError> {
+        let found: Vec<Option<i64>> = self.all(
+            "SELECT max(at_us) FROM (SELECT max(left_us) AS at_us FROM receipts
+             UNION ALL SELECT max(opened_us) FROM visits)",
+            params![],
+            |r| r.get(0),
+        )?;
+        Ok(found.into_iter().flatten().next())
+    }
+
+    /// Payments that are not as they should be: something is under way, or is to be asked. None is begun for a visit
+    /// that ended, or where money is held began, at `after_us` or before.
+    fn open_trips(&self, own: Currency, holds: bool, after_us: i64) -> Result<Vec<TripRow>, LedgerError> {
         self.trips_where(
             "WHERE t.ask IS NOT NULL
-                OR (p.visit IS NOT NULL AND coalesce(t.state, 'open') = 'open' AND
+                OR (p.visit IS NOT NULL AND coalesce(t.state, 'open') = 'open'
+                    AND (t.visit IS NOT NULL OR v.at_us > ?2) AND
                     (coalesce(t.captured_minor - t.refunded_minor, 0)
                        <> p.charge_minor + p.answered_minor - p.refunded_minor
                      OR (t.authorised_minor > 0 AND p.open_minor = 0)))
-                OR (?1 AND p.visit IS NULL AND t.visit IS NULL)
+                OR (?1 AND p.visit IS NULL AND t.visit IS NULL AND v.at_us > ?2)
              ORDER BY v.visit LIMIT 1000",
-            params![holds],
+            params![holds, after_us],
             own,
         )
     }
@@ -202,6 +185,7 @@ impl LedgerReader {
 pub struct PaymentBook {
     decider: Decider,
     own: Currency,
+    after_us: i64,
 }
 
 impl PaymentBook {
@@ -210,7 +194,22 @@ impl PaymentBook {
     /// # Errors
     /// [`LedgerError`].
     pub fn open(ledger: &Path, facts: StoreFacts, own: Currency) -> Result<Self, LedgerError> {
-        Ok(Self { decider: Decider::open(ledger, facts)?, own })
+        Ok(Self { decider: Decider::open(ledger, facts)?, own, after_us: i64::MIN })
+    }
+
+    /// Nobody is asked to pay for what ended at this moment, or before it.
+    #[must_use]
+    pub fn after(self, after_us: i64) -> Self {
+        Self { after_us, ..self }
+    }
+
+    /// Payments that are not as they should be: something is under way, or is to be asked; with `holds` also visits that
+    /// have just begun.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open_trips(&self, holds: bool) -> Result<Vec<TripRow>, LedgerError> {
+        self.reader().open_trips(self.own, holds, self.after_us)
     }
 
     /// Reads what is there.

@@ -8,6 +8,10 @@ use serde::de::DeserializeOwned;
 
 use super::{LedgerError, LedgerReader};
 
+/// How long a robot may still bring what was picked for an order that was called off: a week, microseconds. All who were
+/// ever called off would be looked through otherwise, twice a second.
+const CALLED_OFF_WITHIN_US: i64 = 7 * 86_400_000_000;
+
 /// What a visit comes to, minor units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaymentRow {
@@ -219,23 +223,24 @@ impl LedgerReader {
         Ok(self.orders_where("WHERE order_id = ?", params![order])?.pop())
     }
 
-    /// The orders that planning may still change: those that are not over, and those that were called off and whose
-    /// items may still be about.
+    /// The orders that planning may still change: those that are not over, and those that were called off within
+    /// [`CALLED_OFF_WITHIN_US`] and whose items may still be about.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn open_orders(&self) -> Result<Vec<OrderRow>, LedgerError> {
+    pub fn open_orders(&self, now_us: i64) -> Result<Vec<OrderRow>, LedgerError> {
         self.orders_where(
             "WHERE state IN ('received', 'picking', 'asking', 'ready', 'on_the_way')
-               OR (state = 'cancelled' AND order_id IN (
-                 SELECT order_id FROM tasks WHERE kind = 'pick' GROUP BY order_id, sku
-                 HAVING sum(state IN ('waiting', 'assigned', 'underway')) > 0
-                     OR sum(CASE WHEN state = 'done' THEN quantity ELSE 0 END) > (
+               OR (state = 'cancelled' AND changed_us > ? AND EXISTS (
+                 SELECT 1 FROM tasks p WHERE p.order_id = orders.order_id AND p.kind = 'pick'
+                 GROUP BY p.sku
+                 HAVING sum(p.state IN ('waiting', 'assigned', 'underway')) > 0
+                     OR sum(CASE WHEN p.state = 'done' THEN p.quantity ELSE 0 END) > (
                        SELECT coalesce(sum(r.quantity), 0) FROM tasks r
-                       WHERE r.order_id = tasks.order_id AND r.sku = tasks.sku AND r.kind = 'return'
+                       WHERE r.order_id = p.order_id AND r.sku = p.sku AND r.kind = 'return'
                          AND r.state <> 'cancelled')))
              ORDER BY order_id",
-            params![],
+            params![now_us.saturating_sub(CALLED_OFF_WITHIN_US)],
         )
     }
 

@@ -39,6 +39,19 @@ pub struct HttpCloud {
     plain: AtomicBool,
 }
 
+/// Asks others over HTTP. Follows no redirect, so that no token goes to another host; every status is an answer.
+pub(crate) fn agent(at_most: Duration) -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_global(Some(at_most))
+        .timeout_connect(Some(Duration::from_secs(10)))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .user_agent(concat!("linefree-store-sync/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into()
+}
+
 /// Why an address cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CloudUrlError {
@@ -69,16 +82,12 @@ impl HttpCloud {
         {
             return Err(CloudUrlError::TokenInTheClear(url.to_owned()));
         }
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(30)))
-            .timeout_connect(Some(Duration::from_secs(10)))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(concat!("linefree-store-sync/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into();
-        Ok(Self { agent, url: url.to_owned(), token_file, plain: AtomicBool::new(false) })
+        Ok(Self {
+            agent: agent(Duration::from_secs(30)),
+            url: url.to_owned(),
+            token_file,
+            plain: AtomicBool::new(false),
+        })
     }
 }
 

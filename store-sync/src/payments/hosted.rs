@@ -14,10 +14,13 @@ use linefree_domain::payment::{Answer, AskKind};
 use serde::{Deserialize, Serialize};
 
 use super::{Gateway, Question};
-use crate::outbox::http::{is_loopback, read_token};
+use crate::outbox::http::{agent, is_loopback, read_token};
 
 /// An answer longer than this is none.
 const MAX_ANSWER_BYTES: u64 = 64 << 10;
+
+/// How long an answer may take.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// A gateway somewhere else.
 pub struct Hosted {
@@ -82,15 +85,7 @@ impl Hosted {
                 "the payment gateway's address {url:?} is http: and not on this machine: use https"
             );
         }
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(10)))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(concat!("linefree-store-sync/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into();
-        Ok(Self { agent, url: url.trim_end_matches('/').to_owned(), token_file })
+        Ok(Self { agent: agent(ANSWERS_WITHIN), url: url.trim_end_matches('/').to_owned(), token_file })
     }
 
     fn send(&self, question: &Question<'_>) -> Result<Answer, String> {

@@ -16,7 +16,7 @@ pub mod upi;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use linefree_domain::payment::{Answer, AskKind, Policy};
@@ -28,6 +28,20 @@ use crate::ledger::payment_book::{PaymentBook, TripRow};
 
 /// How often it is looked what is to be asked.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The part of the time that is spent looking at the most.
+const LOOKS_LESS_THAN_ONE_IN: u32 = 20;
+
+/// What one round of asking did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stepped {
+    /// How many questions.
+    pub asked: usize,
+    /// Something has to be asked again later.
+    pub waiting: bool,
+    /// How long it took to see what is to be asked.
+    pub looked_for: Duration,
+}
 
 /// A question as a gateway hears it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,14 +201,15 @@ impl Payments {
     ///
     /// # Errors
     /// [`LedgerError`]; what is under way is asked again in the next round.
-    pub fn step(&self, now_us: i64, stored: &dyn Fn(u64)) -> Result<usize, LedgerError> {
-        let holds = self.policy.hold.minor > 0;
-        let open = self.at_book(|book| book.reader().open_trips(book.currency(), holds))?;
-        let mut asked = 0;
+    pub fn step(&self, now_us: i64, stored: &dyn Fn(u64)) -> Result<Stepped, LedgerError> {
+        let began = Instant::now();
+        let open = self.at_book(|book| book.open_trips(self.policy.hold.minor > 0))?;
+        let mut done = Stepped { asked: 0, waiting: false, looked_for: began.elapsed() };
         for row in open {
             let due = |row: &TripRow| row.trip.retry_at(&self.policy).is_some_and(|at| at.micros <= now_us);
             let row = if row.trip.ask.is_some() {
                 if !due(&row) {
+                    done.waiting |= row.trip.retry_at(&self.policy).is_some();
                     continue;
                 }
                 row
@@ -223,15 +238,16 @@ impl Payments {
             } else {
                 self.gateway.ask(&question)
             };
-            asked += 1;
+            done.asked += 1;
             let silent = matches!(answer, Answer::Silence(_));
             let visit = row.trip.id.to_string();
             stored(self.at_book(|book| book.answered(&visit, &key, &answer, wall_us().max(now_us)))?);
             if silent {
+                done.waiting = true;
                 break;
             }
         }
-        Ok(asked)
+        Ok(done)
     }
 }
 
@@ -251,27 +267,25 @@ impl RunningPayments {
         let (stop, stopped) = mpsc::channel();
         let running = Arc::clone(&payments);
         let thread = std::thread::Builder::new().name("payments".into()).spawn(move || {
-            // Looking costs a query over all visits: only when something is new or may be due.
-            let (mut seen, mut busy) = (None, true);
+            // Looking costs a query over all visits: only when something is new or may be due, and little of the time.
+            let (mut seen, mut busy, mut pause) = (None, true, LOOK_EVERY);
             loop {
                 let now_us = wall_us();
                 let at = running.at_book(|book| book.reader().projected_seq()).ok();
                 if busy || at != seen {
                     seen = at;
-                    let told = |seq: u64| {
-                        if seq > 0 {
-                            stored(seq);
+                    busy = match running.step(now_us, &stored) {
+                        Ok(done) => {
+                            pause = LOOK_EVERY.max(done.looked_for * LOOKS_LESS_THAN_ONE_IN);
+                            done.asked > 0 || done.waiting
                         }
-                    };
-                    busy = match running.step(now_us, &told) {
-                        Ok(asked) => asked > 0 || running.is_waiting(),
                         Err(e) => {
                             tracing::warn!("payments wait: {e}");
                             true
                         }
                     };
                 }
-                if !matches!(stopped.recv_timeout(LOOK_EVERY), Err(mpsc::RecvTimeoutError::Timeout)) {
+                if !matches!(stopped.recv_timeout(pause), Err(mpsc::RecvTimeoutError::Timeout)) {
                     return;
                 }
             }
@@ -288,18 +302,10 @@ impl RunningPayments {
     /// Ends it, or leaves it after `at_most` when the gateway keeps it waiting: what is under way is in the ledger.
     pub fn stop(self, at_most: Duration) {
         drop(self.stop);
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         while !self.thread.is_finished() && began.elapsed() < at_most {
             std::thread::sleep(Duration::from_millis(5));
         }
-    }
-}
-
-impl Payments {
-    /// Something is under way and will be asked again.
-    fn is_waiting(&self) -> bool {
-        let open = self.at_book(|book| book.reader().open_trips(book.currency(), false));
-        open.is_ok_and(|rows| rows.iter().any(|r| r.trip.retry_at(&self.policy).is_some()))
     }
 }
 

@@ -38,6 +38,8 @@ mod tests;
 
 pub use linefree_bus::payload::TaskState;
 
+pub use crate::ledger::order_book::TaskUpdate;
+
 /// Who has a task that robots could not do.
 pub const STAFF: &str = "staff";
 
@@ -79,17 +81,4 @@ pub struct RobotTask {
     pub deliver_to: String,
     /// When it must be done, store time.
     pub due_us: i64,
-}
-
-/// What has become of a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaskUpdate {
-    /// Which.
-    pub task: String,
-    /// How far it has come.
-    pub state: TaskState,
-    /// Who has it: `manufacturer/serialNumber`, [`STAFF`], or nobody.
-    pub assignee: Option<String>,
-    /// Why, where it needs saying.
-    pub reason: Option<String>,
 }

@@ -178,22 +178,11 @@ impl Trip {
         Edge {
             edge_id: format!("{from}:{to}"),
             sequence_id: 2 * i as u32 + 1,
-            edge_description: None,
             released: i + 1 < self.released,
             max_speed: Some((ground.speed)(self.nodes[i], self.nodes[i + 1])),
             start_node_id: from,
             end_node_id: to,
-            max_height: None,
-            min_height: None,
-            orientation: None,
-            orientation_type: None,
-            direction: None,
-            rotation_allowed: None,
-            max_rotation_speed: None,
-            length: None,
-            trajectory: None,
-            corridor: None,
-            actions: Vec::new(),
+            ..Edge::default()
         }
     }
 

@@ -9,6 +9,8 @@ use linefree_bus::client::{BusClient, BusConfig};
 use linefree_bus::payload::Status;
 use linefree_bus::sequenced::{EventPublisher, PublisherOptions};
 use linefree_recording::StoreFile;
+use serde_json::Value;
+use store_sync::desk::channels::sign;
 use store_sync::serve::{Access, Bus, Server, Settings};
 
 const CONNECTED_WITHIN: Duration = Duration::from_secs(20);
@@ -40,4 +42,33 @@ pub async fn publisher(server: &Server, dir: &Path, source: &str) -> (BusClient,
     let (events, _) =
         EventPublisher::open(&journal, source, client.clone(), PublisherOptions::default()).await.unwrap();
     (client, events)
+}
+
+/// Asks a server over HTTP: gets, or posts a body. With `signed`, a secret and seconds since the Unix epoch, as a channel
+/// does.
+pub fn ask(url: &str, body: Option<&Value>, signed: Option<(&str, i64)>) -> (u16, Value) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut answer = match body {
+        None => agent.get(url).call().unwrap(),
+        Some(body) => {
+            let body = body.to_string();
+            let mut request = agent.post(url).header("content-type", "application/json");
+            if let Some((secret, at_s)) = signed {
+                let at = at_s.to_string();
+                let signature = sign(secret, "m1", &at, body.as_bytes()).unwrap();
+                request = request
+                    .header("webhook-id", "m1")
+                    .header("webhook-timestamp", at)
+                    .header("webhook-signature", signature);
+            }
+            request.send(&body).unwrap()
+        }
+    };
+    let text = answer.body_mut().read_to_string().unwrap();
+    (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
+}
+
+/// Seconds since the Unix epoch.
+pub fn now_s() -> i64 {
+    store_sync::clock::wall_us() / 1_000_000
 }

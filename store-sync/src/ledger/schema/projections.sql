@@ -305,7 +305,7 @@ CREATE TABLE orders (
          AND (currency IS NULL) = (money_state IS NULL))
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX orders_by_state ON orders (state, due_us);
+CREATE INDEX orders_by_state ON orders (state, changed_us);
 
 CREATE TABLE order_lines (
   order_id         TEXT    NOT NULL REFERENCES orders (order_id) ON DELETE CASCADE,
@@ -343,6 +343,8 @@ CREATE TABLE tasks (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tasks_by_order ON tasks (order_id);
+CREATE INDEX tasks_by_plate ON tasks (plate) WHERE kind = 'pick' AND state = 'done';
+CREATE INDEX tasks_to_do ON tasks (task) WHERE state IN ('waiting', 'assigned', 'underway');
 
 -- Events that break a constraint above, and which.
 CREATE TABLE oddities (
