@@ -224,7 +224,7 @@ impl LedgerReader {
     }
 
     /// The orders that planning may still change: those that are not over, and those that were called off within
-    /// [`CALLED_OFF_WITHIN_US`] and whose items may still be about.
+    /// `CALLED_OFF_WITHIN_US` and whose items may still be about.
     ///
     /// # Errors
     /// [`LedgerError`].
