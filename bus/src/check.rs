@@ -122,6 +122,9 @@ pub fn check_body(body: &EventBody) -> Result<(), Problem> {
         | EventBody::StockCounted(_)
         | EventBody::OrderChanged(_)
         | EventBody::PaymentChanged(_)
+        | EventBody::ContestChanged(_)
+        | EventBody::PriceRulesChanged(_)
+        | EventBody::ReceiptPriced(_)
         | EventBody::TaskChanged(_)
         | EventBody::CommandAnswered(_)
         | EventBody::ShopperForgotten(_) => Ok(()),

@@ -11,6 +11,7 @@
 mod commerce;
 mod orders;
 mod payment;
+mod pricing;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,11 @@ pub use orders::{
     TaskChanged, TaskKind, TaskState,
 };
 
-pub use payment::{AskKind, PaymentAsk, PaymentChanged, TripState};
+pub use payment::{AskKind, ContestChanged, ContestState, PaymentAsk, PaymentChanged, TripState};
+pub use pricing::{
+    Commission, Coupon, Deal, GroupPrice, Loyalty, MultiBuy, Off, PriceRules, PriceRulesChanged, PriceStep,
+    PriceWhy, PricedLine, ReceiptPriced, SellerShare, SoldAs, TaxRate,
+};
 
 /// An event that matters, numbered by its source.
 ///
@@ -70,6 +75,12 @@ pub enum EventBody {
     RefundIssued(RefundIssued),
     /// The payment of a visit, as it stands.
     PaymentChanged(PaymentChanged),
+    /// A shopper contests a line, or is answered.
+    ContestChanged(ContestChanged),
+    /// Price rules come into force.
+    PriceRulesChanged(Box<PriceRulesChanged>),
+    /// What a receipt costs by the price rules.
+    ReceiptPriced(Box<ReceiptPriced>),
     /// Somebody counted what lies on a plate.
     StockCounted(StockCounted),
     /// An online order, as it stands.

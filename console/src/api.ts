@@ -12,16 +12,24 @@ export interface StoreMap {
   id: string; name: string; currency: string; timezone: string; floor: Point[];
   gates: { id: string; kind: string; from: Point; to: Point }[];
   gondolas: { id: string; outline: Point[]; facing: Point }[];
-  plates: Plate[]; products: Product[]; cameras: CameraView[];
+  plates: Plate[]; products: Product[]; cameras: CameraView[]; nodes: { id: string; at: Point }[]; ways: [Point, Point][];
 }
-export interface Line { sku: string; name: string; quantity: number; unit_price_minor: number; probability: number; review: boolean }
+/** What a price rule did to a line. */
+export interface PriceChange { rule: "unit_price" | "multi_buy" | "group" | "coupon" | "points" | "tax"; name: string | null; count: number | null; change_minor: number }
+export interface Line {
+  sku: string; name: string; quantity: number; unit_price_minor: number; probability: number; review: boolean;
+  /** What it costs by the price rules; of a cart's line in the past nobody has said so. */
+  amount_minor?: number; explained?: PriceChange[];
+}
+/** What a line costs. */
+export const cost = (l: Line) => l.amount_minor ?? l.quantity * l.unit_price_minor;
 export interface Cart {
   visit: string; credential: string | null; party: number; opened_us: number | null; left_us: number | null;
   changed_us: number | null; lines: Line[];
 }
 export interface Receipt {
   visit: string; credential: string | null; entered_us: number; left_us: number; currency: string;
-  charge_minor: number; in_review_minor: number; lines: Line[];
+  charge_minor: number; in_review_minor: number; rules_version: number | null; lines: Line[];
 }
 export interface Explanation { visit: string | null; sku: string | null; quantity: number; probability: number }
 export interface ShelfEvent {
@@ -43,8 +51,8 @@ export interface Contest {
   state: "open" | "refunded" | "refused"; settled_us: number | null; answer: string | null;
 }
 export interface Money {
-  currency: string; charge_minor: number; answered_minor: number; refunded_minor: number; open_minor: number;
-  answers: { sku: string; quantity: number }[];
+  currency: string; charge_minor: number; answered_minor: number; refunded_minor: number; open_minor: number; contested_minor: number;
+  answers: { sku: string; quantity: number; charge_minor: number; explained: PriceChange[] }[];
   refunds: { refund: string; amount_minor: number; reason: string; issued_us: number; lines: { sku: string; quantity: number }[] }[];
   contests: Contest[];
 }
@@ -85,6 +93,12 @@ export interface Task {
 export interface Robot {
   robot: string; online: boolean; at: Point | null; node: string | null; base: string[]; horizon: string[]; battery: number;
   charging: boolean; tasks: string[]; unfit: string | null; notice: string | null;
+}
+
+export interface Payment {
+  visit: string; state: "open" | "contested" | "bad_debt" | "by_hand"; settled: boolean; currency: string; owed_minor: number;
+  contested_minor: number; authorised_minor: number; captured_minor: number; refunded_minor: number;
+  asking: string | null; silences: number; pending: boolean; reason: string | null; changed_us: number | null; link?: string;
 }
 
 /** Who is signed in; `null` until the server has said. */

@@ -1,10 +1,10 @@
 // Small parts that several pages use.
 
 import type { ComponentChildren } from "preact";
-import type { Line } from "./api";
+import { cost, type Line, type PriceChange } from "./api";
 import { Refused } from "./api";
 import { names, toast } from "./state";
-import { money, percent, t } from "./words";
+import { type Key, money, number, percent, t } from "./words";
 
 export function Panel(props: { title: string; aside?: ComponentChildren; class?: string; children: ComponentChildren; id?: string }) {
   const id = props.id ?? `p-${props.title.replace(/\W+/g, "-")}`;
@@ -39,8 +39,23 @@ export function Lines({ lines }: { lines: Line[] }) {
             {l.name}
             {l.review && <span class="flag">{t("line.review")}</span>}
           </span>
-          <span class="price">{money(l.unit_price_minor * l.quantity)}</span>
+          <span class="price">{money(cost(l))}</span>
           <Odds p={l.probability} low={l.review} />
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** How a price came about, rule by rule; nothing where it is quantity times unit price. */
+export function Explained({ changes }: { changes?: PriceChange[] }) {
+  if (!changes || changes.length < 2) return null;
+  return (
+    <ul class="explained">
+      {changes.map((c, i) => (
+        <li key={i}>
+          <span>{t(`price.${c.rule}` as Key, { name: c.name ?? "", n: c.rule === "tax" ? number((c.count ?? 0) / 100) : (c.count ?? "") })}</span>
+          <span class="num">{money(c.change_minor)}</span>
         </li>
       ))}
     </ul>

@@ -2,7 +2,7 @@
 // too slow, everything is read again: the ledger is the truth, this page only a view of it.
 
 import { computed, signal } from "@preact/signals";
-import { type Cart, type Contest, type Devices, get, mayRead, type Past, type Receipt, type Review, session, type Shopper, type Stats, type Stock, type StoreMap } from "./api";
+import { type Cart, type Contest, type Devices, get, mayRead, type Past, type Receipt, type Review, type Robot, session, type Shopper, type Stats, type Stock, type StoreMap } from "./api";
 import { store as formatsOf } from "./words";
 
 export const map = signal<StoreMap | null>(null);
@@ -13,6 +13,7 @@ export const contests = signal<Contest[]>([]);
 export const devices = signal<Devices>({ devices: [], faults: [], sources: [] });
 export const stats = signal<Stats | null>(null);
 export const stock = signal<Stock[]>([]);
+export const robots = signal<Robot[]>([]);
 export const link = signal<"live" | "lost" | "off">("off");
 export const clock = signal(0);
 /** Who is where; read by the map every frame, so not a signal. */
@@ -84,6 +85,10 @@ export const readStock = gently(async () => {
   stock.value = await get<Stock[]>("/api/stock?limit=1000");
 }, 1000);
 
+export const readRobots = async () => {
+  robots.value = await get<Robot[]>("/api/robots");
+};
+
 export function readAll() {
   void readLists();
   void readReviews();
@@ -119,6 +124,8 @@ function onEvent({ source, epoch, seq, body }: EventMessage) {
     case "visit_closed":
     case "review_answered":
     case "refund_issued":
+    case "contest_changed":
+    case "receipt_priced":
       void readReviews();
       void readLists();
       return;
@@ -170,4 +177,5 @@ export function unfollow() {
   carts.value = [];
   receipts.value = [];
   reviews.value = [];
+  robots.value = [];
 }

@@ -156,7 +156,7 @@ try {
   const good = receipts.find((r) => r.credential === right[0].credential);
   await page.locator(`.picks button[data-visit="${good.visit}"]`).click();
   await page.getByRole("heading", { name: `Receipts: ${good.credential}` }).waitFor();
-  const shownLines = await page.locator("[aria-labelledby=receipt] tbody th").allTextContents();
+  const shownLines = await page.locator("[aria-labelledby=receipt] tbody .line-name").allTextContents();
   assert.deepEqual(shownLines.sort(), good.lines.map((l) => `${l.quantity} × ${l.name}`).sort());
   await page.getByLabel(`Give back how many of ${good.lines[0].name}`).fill("1");
   await page.getByLabel("Reason").fill("damaged");

@@ -5,6 +5,8 @@
 //! these down durably before the next. A crash between any two of them leaves a question that is noted and not answered:
 //! it is asked again under the same key, and the gateway, which is idempotent by key, does nothing twice.
 //!
+//! **Contested.** What a shopper contests is not taken before staff have answered, and what is held for it is kept.
+//!
 //! **Never more than owed.** What was captured less what was paid back never exceeds what is owed; what is held never
 //! becomes money without a bill. **Never guessed.** What the gateway declines at the exit is bad debt, and waits for
 //! people; an answer that does not come is asked for again, less and less often, without end.
@@ -88,6 +90,16 @@ pub struct Bill {
     pub owed: Money,
     /// What is still in review.
     pub in_review: Money,
+    /// Of what is owed, what the shopper contests and nobody has answered yet: it is not taken meanwhile.
+    pub contested: Money,
+}
+
+impl Bill {
+    /// Some of it is in dispute.
+    #[must_use]
+    pub fn is_contested(&self) -> bool {
+        self.contested.minor > 0
+    }
 }
 
 /// What the store does about money.
@@ -161,7 +173,7 @@ impl Trip {
     /// Nothing is under way, and the visit is paid as its bill says.
     #[must_use]
     pub fn is_settled(&self, bill: &Bill) -> bool {
-        bill.ended && self.ask.is_none() && self.net() == bill.owed
+        bill.ended && self.ask.is_none() && self.net() == bill.owed && !bill.is_contested()
     }
 
     /// When the question under way is to be asked again; `None` when there is none, or the gateway will call back.
@@ -189,15 +201,17 @@ pub fn next(trip: &Trip, bill: &Bill, policy: &Policy) -> Option<(AskKind, Money
         return hold.then_some((AskKind::Authorise, policy.hold));
     }
     let (net, owed) = (trip.net().minor, bill.owed.minor);
-    if owed > net {
-        let missing = Money::from_minor(owed - net);
+    // What is in dispute and was not taken yet waits for the answer; what was taken stays until a refund says otherwise.
+    let undisputed = owed.saturating_sub(bill.contested.minor.max(0)).max(0);
+    if undisputed > net {
+        let missing = Money::from_minor(undisputed - net);
         let enough = trip.authorised >= missing && trip.reference.is_some();
         return Some((if enough { AskKind::Capture } else { AskKind::Authorise }, missing));
     }
     if owed < net {
         return Some((AskKind::Refund, Money::from_minor(net - owed)));
     }
-    let done = trip.authorised > nothing && bill.in_review == nothing;
+    let done = trip.authorised > nothing && bill.in_review == nothing && !bill.is_contested();
     done.then_some((AskKind::Release, trip.authorised))
 }
 

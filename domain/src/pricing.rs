@@ -215,14 +215,20 @@ pub struct PricedLine {
 }
 
 impl PricedLine {
-    /// What goes back for `quantity` more items when `before` of them went back already; `None` when there are not as
-    /// many. Whatever the portions, all of them together give back exactly what was paid.
+    /// What goes back for `quantity` more items when `before` of them went back already, as [`share_of`] says.
     #[must_use]
     pub fn refund(&self, before: u32, quantity: u32) -> Option<Money> {
-        let after = before.checked_add(quantity).filter(|n| *n <= self.line.quantity)?;
-        let up_to = |n: u32| i128::from(self.paid.minor) * i128::from(n) / i128::from(self.line.quantity);
-        money(up_to(after) - up_to(before)).ok()
+        share_of(self.paid, self.line.quantity, before, quantity)
     }
+}
+
+/// What goes back for `quantity` more of `of` items that cost `paid` together when `before` of them went back already;
+/// `None` when there are not as many. Whatever the portions, all of them together give back exactly what was paid.
+#[must_use]
+pub fn share_of(paid: Money, of: u32, before: u32, quantity: u32) -> Option<Money> {
+    let after = before.checked_add(quantity).filter(|n| *n <= of && of > 0)?;
+    let up_to = |n: u32| i128::from(paid.minor) * i128::from(n) / i128::from(of);
+    money(up_to(after) - up_to(before)).ok()
 }
 
 /// What a seller is owed.
@@ -327,7 +333,7 @@ impl PriceRules {
         }
         let paid = total(&lines)?;
         let earned = self.loyalty.map_or(0, |l| paid.minor / l.spend_per_point.minor);
-        let sellers = self.split(&lines)?;
+        let sellers = self.split(lines.iter())?;
         Ok(PricedReceipt { lines, paid, tax, sellers, points_redeemed, points_earned: earned.unsigned_abs() })
     }
 
@@ -425,8 +431,14 @@ impl PriceRules {
         Ok(())
     }
 
-    /// Step 7.
-    fn split(&self, lines: &[PricedLine]) -> Result<BTreeMap<String, SellerTotal>, PricingError> {
+    /// Step 7, of some lines: those that are charged now.
+    ///
+    /// # Errors
+    /// [`PricingError::TooLarge`].
+    pub fn split<'a>(
+        &self,
+        lines: impl Iterator<Item = &'a PricedLine>,
+    ) -> Result<BTreeMap<String, SellerTotal>, PricingError> {
         let mut sellers = BTreeMap::<String, SellerTotal>::new();
         for l in lines {
             let of = sellers.entry(l.line.seller.clone()).or_default();

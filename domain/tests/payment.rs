@@ -23,7 +23,7 @@ fn trip() -> Trip {
 }
 
 fn bill(owed: i64) -> Bill {
-    Bill { ended: true, owed: money(owed), in_review: money(0) }
+    Bill { ended: true, owed: money(owed), in_review: money(0), contested: money(0) }
 }
 
 /// What the gateway really did.
@@ -78,7 +78,7 @@ fn a_visit_is_held_captured_corrected_and_released() {
     let policy = Policy { hold: money(5000), ..Policy::default() };
     let now = StoreTime::from_micros(0);
     let mut gateway = Gateway::default();
-    let shopping = Bill { ended: false, owed: money(0), in_review: money(0) };
+    let shopping = Bill { ended: false, owed: money(0), in_review: money(0), contested: money(0) };
     let mut kinds = Vec::new();
     let mut t = trip();
     for bill in [shopping, Bill { in_review: money(300), ..bill(1200) }, bill(1500), bill(1400), bill(1400)] {
@@ -159,7 +159,7 @@ proptest! {
         let mut disk = trip();
         let mut most = 0;
         for (owed, in_review) in &bills {
-            let bill = Bill { ended: true, owed: money(*owed), in_review: money(*in_review) };
+            let bill = Bill { ended: true, owed: money(*owed), in_review: money(*in_review), contested: money(0) };
             most = most.max(*owed);
             for _ in 0..20 {
                 let t = match disk.ask {

@@ -108,7 +108,7 @@ Examples:
     /// Channels that may place online orders: add, remove, list.
     #[command(subcommand)]
     Channel(ChannelCommand),
-    /// Payments: compare the bank's daily file with the ledger, make UPI links.
+    /// Payments: list how they stand, compare the bank's daily file with the ledger, make UPI links.
     #[command(subcommand)]
     Payments(PaymentsCommand),
     /// Suggest what to order from suppliers, from what was sold and what lies on the shelves.

@@ -297,6 +297,9 @@ fn list_payments(place: &LedgerPlace, limit: u32) -> anyhow::Result<ExitCode> {
             (Some(ask), _) if ask.pending => format!("waits for the payer ({:?})", ask.kind),
             (Some(ask), _) => format!("asking ({:?}, {} times no answer)", ask.kind, ask.silences),
             (None, true) => "settled".to_owned(),
+            (None, false) if bill.is_contested() => {
+                format!("contested ({} in dispute)", bill.contested.minor)
+            }
             (None, false) => format!("{:?}", trip.state),
         };
         let why = trip.reason.as_ref().map_or_else(String::new, |why| format!(": {why}"));

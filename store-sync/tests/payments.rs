@@ -125,6 +125,7 @@ fn answer(visit: &str, quantity: u32) -> EventBody {
         quantity,
         currency: "USD".into(),
         charge_minor: 199 * i64::from(quantity),
+        steps: Vec::new(),
     })
 }
 
@@ -230,6 +231,82 @@ fn killed_between_any_two_steps_nothing_is_taken_twice_or_lost() {
     assert_eq!(ends_well, [(597, 199, 597, 199, true, true); 12]);
 }
 
+#[test]
+fn of_a_flaky_gateway_nothing_is_taken_twice_and_nothing_is_lost() {
+    let mut store = Store::new();
+    let payments = store.payments(Box::new(store.sandbox()), 0);
+    let mut now_us = 1_000_000;
+    // What goes back before anything was taken is never taken.
+    let mut expected = (0, 0);
+    for n in 1..=25_u32 {
+        let (visit, token) = (format!("v{n}"), format!("tok-flaky-{n}"));
+        store.tell(ends(&visit, &token, n, 0));
+        expected.0 += 199 * i64::from(n);
+        if n % 3 == 0 {
+            store.tell(refund(&visit, 199));
+            expected.0 -= 199;
+        }
+    }
+    let mut late = false;
+    // A silent question ends a round, so there are as many rounds as silences.
+    let (mut rounds, mut silences) = (0, 0);
+    loop {
+        store.catch_up();
+        let trips = store.reader.trips(usd(), 100).unwrap();
+        silences += trips.iter().filter(|r| r.trip.ask.as_ref().is_some_and(|a| a.silences > 0)).count();
+        let asked = payments.step(now_us, &|_| store.projector.wake()).unwrap().asked;
+        now_us += 700_000_000;
+        rounds += 1;
+        assert!(rounds < 2000, "it must end");
+        if asked == 0 && late {
+            break;
+        }
+        if asked == 0 {
+            // All is paid; now some of it goes back.
+            late = true;
+            for n in (1..=25).filter(|n| n % 3 == 1) {
+                store.tell(refund(&format!("v{n}"), 199));
+                expected.1 += 199;
+            }
+        }
+    }
+    store.catch_up();
+    let done = store.sandbox().done();
+    assert!(silences > 25, "only {silences} silences: this gateway is not flaky");
+    assert_eq!((done.captured_minor, done.refunded_minor), expected);
+    let trips = store.reader.trips(usd(), 100).unwrap();
+    assert_eq!(trips.len(), 25);
+    for row in &trips {
+        assert!(row.trip.is_settled(&row.bill), "{row:?}");
+    }
+    let sum = |of: fn(&TripRow) -> i64| trips.iter().map(of).sum::<i64>();
+    assert_eq!(
+        (sum(|r| r.trip.captured.minor), sum(|r| r.trip.refunded.minor)),
+        (done.captured_minor, done.refunded_minor)
+    );
+    // A hundred questions more under keys that were answered move nothing.
+    let sandbox = store.sandbox();
+    for row in &trips {
+        for step in 1..=row.trip.step {
+            let key = format!("{}:{step}", row.trip.id);
+            for kind in [Kind::Capture, Kind::Refund] {
+                let token = row.credential.as_deref();
+                let (amount_minor, currency) = (199, usd());
+                sandbox.ask(&Question {
+                    key: &key,
+                    kind,
+                    amount_minor,
+                    currency,
+                    token,
+                    authorisation: None,
+                });
+            }
+        }
+    }
+    let after = store.sandbox().done();
+    assert_eq!((after.captured_minor, after.refunded_minor), (done.captured_minor, done.refunded_minor));
+}
+
 type Moods = Arc<(Sandbox, Mutex<Vec<u16>>)>;
 
 async fn gate(
@@ -254,6 +331,9 @@ async fn gate(
         authorisation: asked.authorisation.as_deref(),
     };
     let answer = moods.0.ask(&question);
+    if matches!(&answer, Answer::Silence(why) if why == "HTTP 500") {
+        return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!("?")));
+    }
     if let Some(status) = moods.1.lock().unwrap().pop() {
         // It was done, and the answer is nonsense.
         return (StatusCode::from_u16(status).unwrap(), Json(json!("?")));
@@ -290,6 +370,13 @@ fn a_hosted_gateway_is_asked_over_http_and_its_nonsense_is_asked_again() {
     assert_eq!((trip.captured.minor, trip.refunded.minor, &trip.ask), (398, 199, &None), "{trip:?}");
     let done = store.sandbox().done();
     assert_eq!((done.captured_minor, done.refunded_minor), (398, 199));
+    // A gateway that says HTTP 500 now and then, and comes too late.
+    for n in 10..20_u32 {
+        store.tell(ends(&format!("v{n}"), &format!("tok-flaky-{n}"), n, 0));
+        store.settle(&payments, &mut now_us);
+    }
+    let flaky: i64 = (10..20).map(|n| 199 * n).sum();
+    assert_eq!(store.sandbox().done().captured_minor, 398 + flaky);
     // Nothing listens any more: it is silence, not an answer.
     drop(runtime);
     store.tell(ends("v2", "tok-2", 1, 0));

@@ -51,6 +51,7 @@ fn answered(seq: u64, quantity: u32) -> Event {
         quantity,
         currency: "USD".into(),
         charge_minor: 199 * i64::from(quantity),
+        steps: Vec::new(),
     });
     event("office", epoch(2), seq, 100, body)
 }

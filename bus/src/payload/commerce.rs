@@ -4,6 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::PriceStep;
+
 /// Somebody looked at a receipt's line that was in review.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +20,9 @@ pub struct ReviewAnswered {
     pub currency: String,
     /// What may be charged for them, minor units.
     pub charge_minor: i64,
+    /// How that came about, where price rules made it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<PriceStep>,
 }
 
 /// Money goes back to a shopper.

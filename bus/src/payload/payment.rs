@@ -78,3 +78,33 @@ pub struct PaymentChanged {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
+
+/// How a contest stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ContestState {
+    /// Nobody has answered yet: its amount is in dispute.
+    Open,
+    /// The shopper was right: a refund says what goes back.
+    Refunded,
+    /// The line stands.
+    Upheld,
+}
+
+/// A shopper contests a line of a receipt, or is answered. What they and the store say in words is told nobody else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContestChanged {
+    /// Its id.
+    pub contest: String,
+    /// The visit.
+    pub visit: String,
+    /// The line's product.
+    pub sku: String,
+    /// ISO 4217 code of the amount.
+    pub currency: String,
+    /// What was paid for the line and did not go back yet when it was contested, minor units.
+    pub amount_minor: i64,
+    /// How it stands.
+    pub state: ContestState,
+}

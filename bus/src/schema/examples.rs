@@ -1,11 +1,13 @@
 //! One example of each payload and of each kind of event, for the reference and for the tests of the schemas.
 
 use crate::payload::{
-    Ack, Alike, AskKind, Candidate, CartChanged, CommandAnswered, Counts, DeviceFault, Event, EventBody,
-    GateDirection, GatePassed, Handover, IfShort, ItemAttributed, Line, MoneyState, OrderChanged, OrderLine,
-    OrderMoney, OrderState, PaymentAsk, PaymentChanged, People, Person, PlateDelta, RefundIssued, RefundLine,
-    Resend, ReviewAnswered, ShelfChanged, ShopperForgotten, ShopperPosition, Shoppers, Status, StockCounted,
-    TaskChanged, TaskKind, TaskState, Tracklet, TripState, VisitClosed, VisitOpened, Watermark,
+    Ack, Alike, AskKind, Candidate, CartChanged, CommandAnswered, Commission, ContestChanged, ContestState,
+    Counts, Coupon, Deal, DeviceFault, Event, EventBody, GateDirection, GatePassed, GroupPrice, Handover,
+    IfShort, ItemAttributed, Line, Loyalty, MoneyState, MultiBuy, Off, OrderChanged, OrderLine, OrderMoney,
+    OrderState, PaymentAsk, PaymentChanged, People, Person, PlateDelta, PriceRules, PriceRulesChanged,
+    PriceStep, PriceWhy, PricedLine, ReceiptPriced, RefundIssued, RefundLine, Resend, ReviewAnswered,
+    SellerShare, ShelfChanged, ShopperForgotten, ShopperPosition, Shoppers, SoldAs, Status, StockCounted,
+    TaskChanged, TaskKind, TaskState, TaxRate, Tracklet, TripState, VisitClosed, VisitOpened, Watermark,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -243,6 +245,70 @@ fn events() -> Vec<Example> {
     ]
 }
 
+fn price_rules() -> PriceRules {
+    let sku = "632565000012".to_owned();
+    PriceRules {
+        currency: "USD".to_owned(),
+        multi_buys: vec![MultiBuy {
+            id: "3-for-2".to_owned(),
+            sku: sku.clone(),
+            take: 3,
+            deal: Deal::PriceOf(2),
+        }],
+        group_prices: vec![GroupPrice {
+            id: "street".to_owned(),
+            sku: sku.clone(),
+            people: 20,
+            joined: 12,
+            unit_price_minor: 149,
+        }],
+        coupons: vec![Coupon {
+            code: "SUMMER".to_owned(),
+            off: Off::ShareBp(1000),
+            least_minor: 2000,
+            skus: vec![sku.clone()],
+            everyone: true,
+        }],
+        loyalty: Some(Loyalty { spend_per_point_minor: 100, point_worth_minor: 1 }),
+        taxes: vec![TaxRate { class: "standard".to_owned(), rate_bp: 725 }],
+        tax_included: true,
+        sold_as: vec![SoldAs {
+            sku,
+            seller: Some("spring-co".to_owned()),
+            tax_class: Some("standard".to_owned()),
+        }],
+        commissions: vec![Commission { seller: "spring-co".to_owned(), rate_bp: 1200 }],
+    }
+}
+
+fn receipt_priced() -> ReceiptPriced {
+    let line = PricedLine {
+        sku: "632565000012".to_owned(),
+        amount_minor: 398,
+        tax_minor: 27,
+        seller: "spring-co".to_owned(),
+        steps: vec![
+            PriceStep { why: PriceWhy::UnitPrice(3), change_minor: 597 },
+            PriceStep { why: PriceWhy::MultiBuy { id: "3-for-2".to_owned(), sets: 1 }, change_minor: -199 },
+        ],
+    };
+    let share =
+        SellerShare { seller: "spring-co".to_owned(), paid_minor: 398, tax_minor: 27, commission_minor: 45 };
+    ReceiptPriced {
+        visit: "v1".to_owned(),
+        closed_source: "floor-1".to_owned(),
+        closed_epoch: EPOCH,
+        closed_seq: 4,
+        version: 3,
+        currency: "USD".to_owned(),
+        lines: vec![line],
+        charge_minor: 398,
+        in_review_minor: 0,
+        points_earned: 3,
+        sellers: vec![share],
+    }
+}
+
 /// Events of what follows from visits, and of orders.
 fn commerce() -> Vec<Example> {
     let sku = || "632565000012".to_owned();
@@ -256,6 +322,7 @@ fn commerce() -> Vec<Example> {
         quantity: 1,
         currency: currency(),
         charge_minor: 199,
+        steps: vec![PriceStep { why: PriceWhy::UnitPrice(1), change_minor: 199 }],
     };
     let refund = RefundIssued {
         refund: "r1".to_owned(),
@@ -330,6 +397,14 @@ fn commerce() -> Vec<Example> {
         accepted: false,
         reason: Some("prices[3].unit_price_minor is -1: a price is not negative".to_owned()),
     };
+    let contest = ContestChanged {
+        contest: "c81".to_owned(),
+        visit: "v1".to_owned(),
+        sku: sku(),
+        currency: currency(),
+        amount_minor: 199,
+        state: ContestState::Open,
+    };
     let forgotten = ShopperForgotten { visits: vec!["v1".to_owned()] };
     vec![
         of("review_answered", "It was one bottle.", "ledger", 1, 90, EventBody::ReviewAnswered(answered)),
@@ -350,6 +425,34 @@ fn commerce() -> Vec<Example> {
             5,
             95,
             EventBody::PaymentChanged(payment),
+        ),
+        of(
+            "contest_changed",
+            "The shopper says that it was not their bottle.",
+            "ledger",
+            6,
+            120,
+            EventBody::ContestChanged(contest),
+        ),
+        of(
+            "price_rules_changed",
+            "Three bottles cost two, among others.",
+            "ledger",
+            7,
+            2,
+            EventBody::PriceRulesChanged(Box::new(PriceRulesChanged {
+                version: 3,
+                from_us: START_US,
+                rules: price_rules(),
+            })),
+        ),
+        of(
+            "receipt_priced",
+            "Three bottles cost two.",
+            "ledger",
+            8,
+            39,
+            EventBody::ReceiptPriced(Box::new(receipt_priced())),
         ),
         of("task_changed", "A robot is on its way.", "orders-1", 4, 510, EventBody::TaskChanged(task)),
         of(

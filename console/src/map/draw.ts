@@ -1,7 +1,7 @@
 // The floor on a canvas, in three layers: what never moves is drawn once, trails when positions come (ten times a
 // second), dots every frame. Metres, y up; the one place where y is turned is `place`.
 
-import type { Point, Shopper, StoreMap } from "../api";
+import type { Point, Robot, Shopper, StoreMap } from "../api";
 import type { Flash } from "../state";
 
 export interface Shown { trails: boolean; views: boolean; names: boolean }
@@ -15,6 +15,9 @@ const TRAIL_POINTS = 60;
 /** With this many shoppers trails get shorter, so that a frame stays a frame. */
 const MANY = 200;
 const STEP_MS = 110;
+/** Robots are asked for once a second. */
+const ROBOT_STEP_MS = 1000;
+const ROBOT_M = 0.6;
 const AROUND_M = 4;
 
 const css = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -23,6 +26,7 @@ export class Floor {
   private readonly still = document.createElement("canvas");
   private readonly trails = document.createElement("canvas");
   private readonly walkers = new Map<number, Walker>();
+  private readonly robots = new Map<string, { from: Point; to: Point; since: number; told: Robot }>();
   private readonly context: CanvasRenderingContext2D;
   private scale = 1;
   private origin: Point = [0, 0];
@@ -135,6 +139,16 @@ export class Floor {
     c.strokeStyle = colours.edge!;
     c.lineWidth = 1.5;
     c.stroke();
+    c.strokeStyle = colours.grid!;
+    c.lineWidth = 4;
+    c.beginPath();
+    for (const [from, to] of map.ways) {
+      c.moveTo(...this.place(from));
+      c.lineTo(...this.place(to));
+    }
+    c.stroke();
+    c.strokeStyle = colours.edge!;
+    c.lineWidth = 1.5;
     for (const gondola of map.gondolas) {
       if (!gondola.outline.length) continue;
       this.path(c, gondola.outline);
@@ -228,6 +242,69 @@ export class Floor {
     this.drawTrails();
   }
 
+  /** Takes every robot's place and way. */
+  drive(robots: Robot[], at: number) {
+    const there = new Set<string>();
+    for (const robot of robots) {
+      if (!robot.at) continue;
+      there.add(robot.robot);
+      const known = this.robots.get(robot.robot);
+      this.robots.set(robot.robot, { from: known ? this.on(known, at) : robot.at, to: robot.at, since: at, told: robot });
+    }
+    for (const name of this.robots.keys()) if (!there.has(name)) this.robots.delete(name);
+  }
+
+  private on(r: { from: Point; to: Point; since: number }, at: number): Point {
+    const part = Math.min(1, (at - r.since) / ROBOT_STEP_MS);
+    return [r.from[0] + (r.to[0] - r.from[0]) * part, r.from[1] + (r.to[1] - r.from[1]) * part];
+  }
+
+  /** Robots as squares, so that nobody takes them for shoppers: their base as a line, their horizon as dots. */
+  private drawRobots(at: number): boolean {
+    const c = this.context;
+    let moving = false;
+    const nodes = new Map(this.map.nodes.map((n) => [n.id, n.at]));
+    const half = Math.max(6, (ROBOT_M / 2) * this.scale);
+    for (const robot of this.robots.values()) {
+      const here = this.on(robot, at);
+      moving ||= at - robot.since < ROBOT_STEP_MS;
+      const way = (ids: string[]) => ids.map((id) => nodes.get(id)).filter((p): p is Point => !!p);
+      const base = [here, ...way(robot.told.base)];
+      c.strokeStyle = this.colours.gate!;
+      c.lineWidth = 3;
+      c.lineJoin = "round";
+      if (base.length > 1) {
+        this.path(c, base, false);
+        c.stroke();
+      }
+      const rest = [base[base.length - 1]!, ...way(robot.told.horizon)];
+      if (rest.length > 1) {
+        c.setLineDash([3, 6]);
+        this.path(c, rest, false);
+        c.stroke();
+        c.setLineDash([]);
+      }
+      const [x, y] = this.place(here);
+      c.beginPath();
+      c.roundRect(x - half, y - half, 2 * half, 2 * half, half / 3);
+      c.fillStyle = robot.told.notice || robot.told.unfit || !robot.told.online ? this.colours.fault! : this.colours.gate!;
+      c.fill();
+      c.strokeStyle = this.colours.panel!;
+      c.lineWidth = 2;
+      c.stroke();
+      if (!this.shown.names) continue;
+      const words = robot.told.robot.split("/").pop()!;
+      c.font = "600 12px system-ui, sans-serif";
+      c.textAlign = "center";
+      c.textBaseline = "alphabetic";
+      c.lineWidth = 3.5;
+      c.strokeText(words, x, y - half - 5);
+      c.fillStyle = this.colours.ink!;
+      c.fillText(words, x, y - half - 5);
+    }
+    return moving;
+  }
+
   /** Forgets every trail: for a jump in time. */
   forget() {
     this.walkers.clear();
@@ -294,6 +371,7 @@ export class Floor {
       c.lineWidth = 1.5;
       if (!many) c.stroke(dots);
     });
+    moving = this.drawRobots(at) || moving;
     if (this.shown.names && !many) {
       c.font = "600 12px system-ui, sans-serif";
       c.textAlign = "center";

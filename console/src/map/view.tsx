@@ -1,10 +1,12 @@
 // The map as part of a page: keeps the canvas fitted and drawn, and tells in words what it shows.
 
 import { useEffect, useRef } from "preact/hooks";
-import type { Point, StoreMap } from "../api";
-import { devices, type Flash, flashes, moved, names, now, past, stock } from "../state";
+import type { Point, Robot, StoreMap } from "../api";
+import { devices, type Flash, flashes, moved, names, now, past, robots, stock } from "../state";
 import { language, t } from "../words";
 import { Floor, type Shown } from "./draw";
+
+const NOBODY: Robot[] = [];
 
 export function FloorMap({ map, shown, still }: { map: StoreMap; shown: Shown; still?: { shoppers: typeof now.shoppers; only: Set<string>; focus: Point | null } }) {
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -17,6 +19,7 @@ export function FloorMap({ map, shown, still }: { map: StoreMap; shown: Shown; s
     let before = new Map<string, Flash>();
     if (!still) (globalThis as { linefreeFloor?: Floor }).linefreeFloor = drawn;
     let told = -1;
+    let driven = NOBODY;
     let pastAt: number | null = null;
     let frame = 0;
     const each = (at: number) => {
@@ -35,6 +38,12 @@ export function FloorMap({ map, shown, still }: { map: StoreMap; shown: Shown; s
         pastAt = null;
         told = now.told;
         drawn.move(now.shoppers, at);
+      }
+      // Of the past nobody knows where robots were.
+      const fleet = looked ? NOBODY : robots.value;
+      if (fleet !== driven) {
+        driven = fleet;
+        drawn.drive(fleet, at);
       }
       drawn.frame(at, looked ? before : flashes);
       frame = requestAnimationFrame(each);

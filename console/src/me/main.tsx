@@ -4,12 +4,16 @@ import { effect, signal, useSignal } from "@preact/signals";
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { encode } from "uqr";
-import { get, type Line, type Me, post, Refused, session, type Session } from "../api";
+import { cost, get, type Line, type Me, type Payment, post, Refused, session, type Session } from "../api";
+import { Explained } from "../parts";
 import "../style.css";
 import "./me.css";
 import { LANGUAGES, language, money, percent, speak, store, t, time } from "../words";
 
 const me = signal<Me | null>(null);
+/** What is to be paid, or could not be; a store without a gateway has none. */
+const payments = signal<Payment[]>([]);
+let gateway = true;
 const offline = signal(false);
 const forgotten = signal(false);
 const tab = signal<"enter" | "basket" | "receipts" | "privacy">("enter");
@@ -23,6 +27,12 @@ async function read() {
     const told = await get<Me>("/api/me");
     const came = !me.value?.cart && told.cart;
     const left = me.value && told.receipts.length > me.value.receipts.length;
+    if (gateway) {
+      payments.value = await get<Payment[]>("/api/me/payments").catch((error) => {
+        gateway = !(error instanceof Refused && error.status === 404);
+        return payments.value;
+      });
+    }
     me.value = told;
     offline.value = false;
     if (told.timezone !== store.value.timezone || told.currency !== store.value.currency) store.value = { currency: told.currency, timezone: told.timezone };
@@ -35,11 +45,11 @@ async function read() {
 }
 
 /** A QR code as one SVG path: sharp at every size, and nothing but this page draws it. */
-function Qr({ text }: { text: string }) {
+function Qr({ text, label = t("me.code") }: { text: string; label?: string }) {
   const { data, size } = encode(text, { border: 2, ecc: "M" });
   const path = data.flatMap((row, y) => row.map((dark, x) => (dark ? `M${x} ${y}h1v1h-1z` : ""))).join("");
   return (
-    <svg class="qr" viewBox={`0 0 ${size} ${size}`} role="img" aria-label={t("me.code")} shape-rendering="crispEdges">
+    <svg class="qr" viewBox={`0 0 ${size} ${size}`} role="img" aria-label={label} shape-rendering="crispEdges">
       <rect width={size} height={size} fill="#fff" />
       <path d={path} fill="#000" />
     </svg>
@@ -77,8 +87,9 @@ function Rows({ lines, children }: { lines: Line[]; children?: (l: Line) => unkn
         <li key={l.sku}>
           <span class="count">{l.quantity} ×</span>
           <span class="name">{l.name}</span>
-          <span class="price">{money(l.quantity * l.unit_price_minor)}</span>
+          <span class="price">{money(cost(l))}</span>
           {l.review && <span class="note">{t("me.review")}</span>}
+          {(l.explained?.length ?? 0) > 1 && <span class="note"><Explained changes={l.explained} /></span>}
           {children?.(l) as preact.ComponentChildren}
         </li>
       ))}
@@ -86,7 +97,30 @@ function Rows({ lines, children }: { lines: Line[]; children?: (l: Line) => unkn
   );
 }
 
-const sum = (lines: Line[]) => lines.reduce((s, l) => s + l.quantity * l.unit_price_minor, 0);
+const sum = (lines: Line[]) => lines.reduce((s, l) => s + cost(l), 0);
+
+/** What is to be paid by UPI: a link for an app on this phone, and the same as a code for another one. */
+function Pay() {
+  const due = payments.value.filter((p) => p.link);
+  const unpaid = payments.value.filter((p) => p.state === "bad_debt");
+  return (
+    <>
+      {unpaid.map((p) => <p key={p.visit} role="alert" class="offline">{t("me.unpaid", { amount: money(p.owed_minor - p.contested_minor - p.captured_minor + p.refunded_minor) })}</p>)}
+      {due.map((p) => {
+        const amount = money(p.owed_minor - p.contested_minor - p.captured_minor + p.refunded_minor);
+        return (
+          <section class="panel centre" key={p.visit} aria-labelledby={`pay-${p.visit}`}>
+            <h2 id={`pay-${p.visit}`}>{t("me.pay", { amount })}</h2>
+            <p>{t("me.payWhy")}</p>
+            <a class="primary big" href={p.link}>{t("me.payOpen")}</a>
+            <p class="when">{t("me.payScan")}</p>
+            <Qr text={p.link!} label={t("me.payCode", { amount })} />
+          </section>
+        );
+      })}
+    </>
+  );
+}
 
 function Basket() {
   const cart = me.value?.cart;
@@ -103,18 +137,26 @@ function Basket() {
   );
 }
 
+/** A line that somebody has looked at costs what they said. */
+function as_answered(l: Line, m: Me["receipts"][number]["money"]): Line {
+  const answer = l.review ? m.answers.find((a) => a.sku === l.sku) : undefined;
+  return answer ? { ...l, review: false, quantity: answer.quantity, amount_minor: answer.charge_minor, explained: answer.explained } : l;
+}
+
 function Receipts() {
   const list = me.value?.receipts ?? [];
   if (list.length === 0) return <section class="panel"><h2>{t("me.receipts")}</h2><p class="empty">{t("me.noReceipts")}</p></section>;
   return (
     <>
+      <Pay />
       {list.map((r) => (
         <section class="panel" key={r.visit} aria-label={`${t("me.receipts")} ${time(r.left_us)}`}>
           <h2>{time(r.entered_us)} – {time(r.left_us)}</h2>
-          <Rows lines={r.lines}>{(l) => <OneLine visit={r.visit} line={l} />}</Rows>
+          <Rows lines={r.lines.map((l) => as_answered(l, r.money))}>{(l) => <OneLine visit={r.visit} line={l} />}</Rows>
           <p class="total"><span>{t("receipts.charge")}</span><b>{money(r.money.charge_minor + r.money.answered_minor)}</b></p>
           {r.money.open_minor > 0 && <p class="total small"><span>{t("receipts.review")}</span><b>{money(r.money.open_minor)}</b></p>}
           {r.money.refunded_minor > 0 && <p class="total small"><span>{t("receipts.refunded")}</span><b>{money(r.money.refunded_minor)}</b></p>}
+          {r.money.contested_minor > 0 && <p class="total small"><span>{t("me.dispute")}</span><b>{money(r.money.contested_minor)}</b></p>}
         </section>
       ))}
     </>
@@ -235,6 +277,7 @@ function App() {
         {tabs.map((name) => (
           <button type="button" key={name} aria-current={tab.value === name ? "page" : undefined} onClick={() => (tab.value = name)}>
             {t(`me.${name}`)}{name === "basket" && !!count && <span class="badge">{count}</span>}
+            {name === "receipts" && payments.value.some((p) => p.link) && <span class="badge">!</span>}
           </button>
         ))}
       </nav>

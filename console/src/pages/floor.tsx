@@ -3,7 +3,7 @@ import { useEffect } from "preact/hooks";
 import { get, type Past, type Timeline } from "../api";
 import { FloorMap } from "../map/view";
 import { Lines, Panel, Table, who } from "../parts";
-import { carts, map, moved, now, past, receipts } from "../state";
+import { carts, map, moved, now, past, readRobots, receipts, robots } from "../state";
 import { money, number, t, time } from "../words";
 
 export function FloorPage() {
@@ -11,6 +11,15 @@ export function FloorPage() {
   moved.value;
   const people = past.value?.what.shoppers ?? now.shoppers;
   const n = people.length;
+  // Robots tell where they are once a second.
+  const driven = (map.value?.nodes.length ?? 0) > 0;
+  useEffect(() => {
+    if (!driven) return;
+    const read = () => void readRobots().catch(() => {});
+    read();
+    const timer = setInterval(read, 1000);
+    return () => clearInterval(timer);
+  }, [driven]);
   const box = (key: "trails" | "views" | "names") => (
     <label class="check">
       <input type="checkbox" checked={shown.value[key]} onChange={(e) => (shown.value = { ...shown.value, [key]: e.currentTarget.checked })} />
@@ -25,6 +34,7 @@ export function FloorPage() {
         aside={
           <>
             <span class="count-words">{n === 0 ? t("floor.nobody") : n === 1 ? t("floor.one") : t("floor.shoppers", { n })}</span>
+            {robots.value.length > 0 && <span class="count-words">{t("floor.robots", { n: robots.value.length })}</span>}
             {box("trails")}
             {box("views")}
             {box("names")}
@@ -44,6 +54,19 @@ export function FloorPage() {
             }))}
           />
         </details>
+        {robots.value.length > 0 && (
+          <details>
+            <summary>{t("floor.robotList")}</summary>
+            <Table
+              caption={t("floor.robotList")}
+              head={[t("orders.robot"), t("floor.where"), t("floor.battery"), t("floor.way")]}
+              rows={robots.value.map((r) => ({
+                key: r.robot,
+                cells: [r.robot, r.at ? `${number(r.at[0])}; ${number(r.at[1])}` : "–", `${number(r.battery)} %`, [...r.base, ...r.horizon].join(" → ") || "–"],
+              }))}
+            />
+          </details>
+        )}
       </Panel>
       <Carts />
     </div>

@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { type Contest, get, may, type Money, post, type ReceiptDetail } from "../api";
-import { attempt, Odds, Panel, who } from "../parts";
+import { type Contest, cost, get, type Line, may, type Money, type Payment, post, type ReceiptDetail } from "../api";
+import { attempt, Explained, Odds, Panel, who } from "../parts";
 import { contests, products, readLists, readReviews, receipts, stats, toast } from "../state";
 import { money, number, t, time } from "../words";
 
@@ -39,17 +39,22 @@ export function ReceiptsPage() {
 function Detail({ visit }: { visit: string }) {
   const receipt = useSignal<ReceiptDetail | null>(null);
   const paid = useSignal<Money | null>(null);
+  const payment = useSignal<Payment | null>(null);
   const version = `${receipts.value.length}/${contests.value.length}/${stats.value?.ledger_seq}`;
   const read = () =>
     attempt(async () => {
       const path = `/api/receipts/${encodeURIComponent(visit)}`;
       [receipt.value, paid.value] = await Promise.all([get<ReceiptDetail>(path), get<Money>(`${path}/money`)]);
+      // A store without a gateway has no payments.
+      payment.value = (await get<Payment[]>("/api/payments?limit=1000").catch(() => [])).find((p) => p.visit === visit) ?? null;
     });
   useEffect(() => void read(), [visit, version]);
   const r = receipt.value;
   const m = paid.value;
   if (!r || !m) return <section class="panel" aria-busy="true" />;
   const answered = (sku: string) => m.answers.find((a) => a.sku === sku)?.quantity;
+  const priced = (l: Line) => (l.review && m.answers.find((a) => a.sku === l.sku)) || null;
+  const p = payment.value;
   return (
     <div class="stack">
       <Panel title={`${t("receipts.title")}: ${who(r.visit, r.credential)}`} id="receipt" aside={<span title={r.visit}>{time(r.entered_us)} – {time(r.left_us)}</span>}>
@@ -59,8 +64,8 @@ function Detail({ visit }: { visit: string }) {
             <tbody>
               {r.lines.map((l) => (
                 <tr key={l.sku}>
-                  <th scope="row">{l.quantity} × {l.name}</th>
-                  <td class="num">{money(l.unit_price_minor * (l.review ? (answered(l.sku) ?? l.quantity) : l.quantity))}</td>
+                  <th scope="row"><span class="line-name">{l.quantity} × {l.name}</span><Explained changes={priced(l)?.explained ?? l.explained} /></th>
+                  <td class="num">{money(priced(l)?.charge_minor ?? cost(l))}</td>
                   <td><Odds p={l.probability} low={l.review} /></td>
                   <td>{!l.review ? t("receipts.paid") : answered(l.sku) === undefined ? <b class="flag">{t("receipts.open")}</b> : `${t("receipts.answered")}: ${answered(l.sku)}`}</td>
                 </tr>
@@ -73,7 +78,10 @@ function Detail({ visit }: { visit: string }) {
           <div><dt>{t("receipts.answered")}</dt><dd>{money(m.answered_minor)}</dd></div>
           <div><dt>{t("receipts.review")}</dt><dd>{money(m.open_minor)}</dd></div>
           <div><dt>{t("receipts.refunded")}</dt><dd>{money(m.refunded_minor)}</dd></div>
+          {m.contested_minor > 0 && <div><dt>{t("receipts.dispute")}</dt><dd class="flag">{money(m.contested_minor)}</dd></div>}
+          {p && <div><dt>{t("receipts.payment")}</dt><dd>{t(`pay.${p.state === "open" && p.settled ? "settled" : p.state}`, { amount: money(p.contested_minor) })}</dd></div>}
         </dl>
+        {r.rules_version !== null && <p class="when">{t("receipts.rules", { n: r.rules_version })}</p>}
         {m.refunds.length > 0 && (
           <>
             <h3>{t("receipts.refunds")}</h3>
@@ -118,14 +126,18 @@ function RefundForm({ receipt, money: m, read }: { receipt: ReceiptDetail; money
   const id = useSignal(crypto.randomUUID());
   const left = receipt.lines
     .map((l) => {
-      const paid = l.review ? (m.answers.find((a) => a.sku === l.sku)?.quantity ?? 0) : l.quantity;
+      const answer = m.answers.find((a) => a.sku === l.sku);
+      const paid = l.review ? (answer?.quantity ?? 0) : l.quantity;
+      const cents = l.review ? (answer?.charge_minor ?? 0) : cost(l);
       const back = m.refunds.flatMap((f) => f.lines).filter((b) => b.sku === l.sku).reduce((s, b) => s + b.quantity, 0);
-      return { ...l, left: paid - back };
+      // As the store rounds it: all parts together give back what was paid.
+      const share = (n: number) => Math.floor((cents * (back + n)) / paid) - Math.floor((cents * back) / paid);
+      return { ...l, left: paid - back, share };
     })
     .filter((l) => l.left > 0);
   if (left.length === 0) return null;
   const lines = Object.entries(counts.value).filter(([, n]) => n > 0).map(([sku, quantity]) => ({ sku, quantity }));
-  const amount = lines.reduce((s, l) => s + l.quantity * (left.find((x) => x.sku === l.sku)?.unit_price_minor ?? 0), 0);
+  const amount = lines.reduce((s, l) => s + (left.find((x) => x.sku === l.sku)?.share(l.quantity) ?? 0), 0);
   const issue = (e: Event) => {
     e.preventDefault();
     void attempt(async () => {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use linefree_bus::payload::{Handover, IfShort};
+use linefree_bus::payload::{Handover, IfShort, PriceRules};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -50,6 +50,15 @@ pub enum CommandBody {
         currency: String,
         /// The prices.
         prices: Vec<Price>,
+    },
+    /// How prices are made from unit prices, whole: promotions, points, taxes, sellers.
+    PriceRules {
+        /// Visits that begin now or later are priced by them; when they are taken, if left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from_us: Option<i64>,
+        /// The rules, as in the event `price_rules_changed`.
+        #[schema(value_type = Object)]
+        rules: PriceRules,
     },
     /// All facings, whole.
     Planogram {
@@ -233,6 +242,7 @@ impl CommandBody {
         match self {
             Self::Catalogue { .. } => "catalogue",
             Self::Prices { .. } => "prices",
+            Self::PriceRules { .. } => "price_rules",
             Self::Planogram { .. } => "planogram",
             Self::Order(_) => "order",
             Self::OrderCancelled { .. } => "order_cancelled",
@@ -250,6 +260,7 @@ impl CommandBody {
             self,
             Self::Catalogue { .. }
                 | Self::Prices { .. }
+                | Self::PriceRules { .. }
                 | Self::Planogram { .. }
                 | Self::ModelRollout { .. }
                 | Self::Policy { .. }

@@ -124,10 +124,12 @@ fn subject(body: &EventBody) -> Option<String> {
         EventBody::RefundIssued(e) => &e.visit,
         EventBody::StockCounted(e) => &e.plate,
         EventBody::PaymentChanged(e) => &e.visit,
+        EventBody::ContestChanged(e) => &e.visit,
+        EventBody::ReceiptPriced(e) => &e.visit,
         EventBody::OrderChanged(e) => &e.order,
         EventBody::TaskChanged(e) => &e.task,
         EventBody::CommandAnswered(e) => &e.command,
-        EventBody::ShopperForgotten(_) => return None,
+        EventBody::PriceRulesChanged(_) | EventBody::ShopperForgotten(_) => return None,
     };
     // CloudEvents: a subject is present or not, but never empty.
     (!text.is_empty()).then(|| text.clone())

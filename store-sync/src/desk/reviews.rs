@@ -126,6 +126,15 @@ impl Desk {
         Ok(id)
     }
 
+    /// Takes back a contest that the ledger did not take.
+    ///
+    /// # Errors
+    /// [`DeskError`].
+    pub fn withdraw(&self, id: &str) -> Result<(), DeskError> {
+        self.conn().execute("DELETE FROM contests WHERE contest = ? AND state = 'open'", params![id])?;
+        Ok(())
+    }
+
     /// An open contest.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::prices::PriceChange;
 use crate::ledger::{CandidateRow, CartRow, EvidenceRow, FaultRow, LineRow, ReceiptRow, SourceRow, VisitRow};
 
 /// Something went wrong.
@@ -37,6 +38,10 @@ pub(super) struct StoreMap {
     pub products: Vec<MapProduct>,
     /// Cameras.
     pub cameras: Vec<MapCamera>,
+    /// Nodes of the robots' road map; none in a store without.
+    pub nodes: Vec<MapNode>,
+    /// Edges of the road map, from where to where.
+    pub ways: Vec<[[f64; 2]; 2]>,
 }
 
 /// A gate.
@@ -50,6 +55,15 @@ pub(super) struct MapGate {
     pub from: [f64; 2],
     /// The other end.
     pub to: [f64; 2],
+}
+
+/// A place on the road map of robots.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct MapNode {
+    /// Its id, as robots' ways name it.
+    pub id: String,
+    /// Where, metres.
+    pub at: [f64; 2],
 }
 
 /// A piece of shelving.
@@ -137,6 +151,10 @@ pub(super) struct CartLine {
     pub probability: f64,
     /// Must a person look before it is charged?
     pub review: bool,
+    /// What the line costs, minor units; of one in review, what it would cost as it stands.
+    pub amount_minor: i64,
+    /// How that came about, rule by rule; empty where no price rules made it.
+    pub explained: Vec<PriceChange>,
 }
 
 fn lines(rows: Vec<LineRow>) -> Vec<CartLine> {
@@ -148,6 +166,8 @@ fn lines(rows: Vec<LineRow>) -> Vec<CartLine> {
             unit_price_minor: r.unit_price_minor,
             probability: r.probability,
             review: r.review,
+            amount_minor: r.amount_minor,
+            explained: r.steps.into_iter().map(Into::into).collect(),
         })
         .collect()
 }
@@ -187,6 +207,8 @@ pub(super) struct Receipt {
     pub charge_minor: i64,
     /// What waits for a person, minor units.
     pub in_review_minor: i64,
+    /// Version of the price rules that it was priced by; `null` where it was not.
+    pub rules_version: Option<u64>,
     /// Its lines, by SKU.
     pub lines: Vec<CartLine>,
 }
@@ -201,6 +223,7 @@ impl From<ReceiptRow> for Receipt {
             currency: r.currency,
             charge_minor: r.charge_minor,
             in_review_minor: r.in_review_minor,
+            rules_version: r.rules_version,
             lines: lines(r.lines),
         }
     }

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, Query, State};
 use axum::{Extension, Json};
+use linefree_bus::payload::ContestState;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::answers::Evidence;
+use super::prices::PriceChange;
 use super::{Context, Trouble};
 use crate::clock::wall_us;
 use crate::desk::accounts::Person;
@@ -104,10 +106,21 @@ pub(super) struct Money {
     answered_minor: i64,
     refunded_minor: i64,
     open_minor: i64,
+    /// Contested, and not answered yet.
+    contested_minor: i64,
     /// Answered reviews.
-    answers: Vec<RefundQuantity>,
+    answers: Vec<Answered>,
     refunds: Vec<Refund>,
     contests: Vec<Contest>,
+}
+
+/// An answered review: how many are paid, what they cost, and how that came about.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Answered {
+    sku: String,
+    quantity: u32,
+    charge_minor: i64,
+    explained: Vec<PriceChange>,
 }
 
 /// A refund.
@@ -353,7 +366,7 @@ pub(super) async fn money_of(context: &Context, visit: String) -> Result<Money, 
     let found = context
         .ask(move |ledger| {
             Ok(match ledger.payment(&asked)? {
-                Some(payment) => Some((payment, ledger.money(&asked)?)),
+                Some(payment) => Some((payment, ledger.settled(&asked)?)),
                 None => None,
             })
         })
@@ -367,7 +380,17 @@ pub(super) async fn money_of(context: &Context, visit: String) -> Result<Money, 
         answered_minor: payment.answered_minor,
         refunded_minor: payment.refunded_minor,
         open_minor: payment.open_minor,
-        answers: money.answers.into_iter().map(quantity).collect(),
+        contested_minor: payment.contested_minor,
+        answers: money
+            .answers
+            .into_iter()
+            .map(|a| Answered {
+                sku: a.sku,
+                quantity: a.quantity,
+                charge_minor: a.charge_minor,
+                explained: a.steps.into_iter().map(Into::into).collect(),
+            })
+            .collect(),
         refunds: money
             .refunds
             .into_iter()
@@ -416,25 +439,21 @@ pub(super) async fn settle(
 ) -> Result<Json<bool>, Trouble> {
     let id = asked.contest.clone();
     let contest = context.at_desk(move |desk| desk.open_contest(&id)).await?;
-    if asked.quantity > 0 {
-        let lines = vec![(contest.sku.clone(), asked.quantity)];
-        let reason = if asked.answer.trim().is_empty() { contest.words } else { asked.answer.clone() };
-        let detail = format!("{} x {}: {reason}", asked.quantity, contest.sku);
-        let (visit, id) = (contest.visit.clone(), format!("contest-{}", contest.contest));
-        context
-            .decide(&person, "contest.refund", &contest.visit, &detail, move |staff| {
-                staff.refund(&id, &visit, &lines, &reason, wall_us())
-            })
-            .await?;
-    }
+    let reason = if asked.answer.trim().is_empty() { contest.words.clone() } else { asked.answer.clone() };
+    let act = if asked.quantity > 0 { "contest.refund" } else { "contest.refuse" };
+    let detail = format!("{} x {}: {reason}", asked.quantity, contest.sku);
+    let (visit, quantity) = (contest.visit.clone(), asked.quantity);
+    let id = asked.contest.clone();
     context
-        .at_desk(move |desk| {
-            if asked.quantity == 0 {
-                desk.note(Some(&person), "contest.refuse", &contest.visit, &asked.answer, true, wall_us())?;
-            }
-            desk.settle(&asked.contest, asked.quantity > 0, &asked.answer, wall_us())
+        .decide(&person, act, &visit, &detail, move |staff| {
+            let of = (contest.contest.as_str(), contest.visit.as_str(), contest.sku.as_str());
+            staff.settle_contest(of, quantity, &reason, wall_us())
         })
         .await?;
+    // The ledger's word counts, should somebody else have answered first.
+    let settled = context.ask(move |ledger| ledger.contest(&id)).await?;
+    let refunded = settled.map_or(quantity > 0, |row| row.contest.state == ContestState::Refunded);
+    context.at_desk(move |desk| desk.settle(&asked.contest, refunded, &asked.answer, wall_us())).await?;
     Ok(Json(true))
 }
 

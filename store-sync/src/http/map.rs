@@ -4,7 +4,7 @@ use linefree_domain::ids::PlateIndex;
 use linefree_domain::layout::{Camera, GateKind, StoreLayout};
 use nalgebra::{Point2, Point3, Rotation2};
 
-use super::answers::{MapCamera, MapGate, MapGondola, MapPlate, MapProduct, StoreMap};
+use super::answers::{MapCamera, MapGate, MapGondola, MapNode, MapPlate, MapProduct, StoreMap};
 
 /// Columns of the image that are followed to the floor.
 const COLUMNS: u32 = 12;
@@ -45,7 +45,13 @@ pub(super) fn of(layout: &StoreLayout) -> StoreMap {
         price_minor: p.price.minor,
         weight_g: p.weight.mean_g,
     });
+    let roads = layout.robots.as_ref();
+    let node = |i: usize| roads.and_then(|r| r.nodes.get(i)).map(|n| xy(n.at));
+    let ways = roads.map(|r| r.edges.iter().filter_map(|(a, b)| Some([node(*a)?, node(*b)?])).collect());
+    let nodes = roads.map(|r| r.nodes.iter().map(|n| MapNode { id: n.id.clone(), at: xy(n.at) }).collect());
     StoreMap {
+        nodes: nodes.unwrap_or_default(),
+        ways: ways.unwrap_or_default(),
         id: layout.id.to_string(),
         name: layout.name.clone(),
         currency: layout.currency.to_string(),

@@ -145,13 +145,19 @@ pub(super) async fn contest(
     if !mine.is_some_and(|r| r.lines.iter().any(|l| l.sku == asked.sku)) {
         return Err(Trouble::NotFound("this is no line of a receipt of yours"));
     }
-    context
-        .at_desk(move |desk| {
-            let done = desk.contest(&asked.visit, &asked.sku, &asked.words, wall_us());
-            desk.note(Some(&person), "contest.open", &asked.visit, &asked.sku, done.is_ok(), wall_us())?;
-            done
+    let (visit, sku) = (asked.visit.clone(), asked.sku.clone());
+    let id =
+        context.at_desk(move |desk| desk.contest(&asked.visit, &asked.sku, &asked.words, wall_us())).await?;
+    let (contest, subject, detail) = (id.clone(), visit.clone(), sku.clone());
+    let noted = context
+        .decide(&person, "contest.open", &subject, &detail, move |staff| {
+            staff.contest(&contest, &visit, &sku, wall_us())
         })
-        .await?;
+        .await;
+    if noted.is_err() {
+        context.at_desk(move |desk| desk.withdraw(&id)).await?;
+    }
+    noted?;
     Ok(Json(true))
 }
 

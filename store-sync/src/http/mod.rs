@@ -17,6 +17,7 @@ mod order_desk;
 mod orders;
 mod payments;
 mod people;
+mod prices;
 mod proofs;
 mod robots;
 mod routes;
@@ -333,6 +334,7 @@ pub fn router(context: Context) -> Router {
         .route("/api/orders/hand-over", post(order_desk::hand_over))
         .route("/api/robots", get(robots::robots))
         .route("/api/robots/moved-home", post(robots::moved_home))
+        .route("/api/price-rules", get(prices::price_rules))
         .route("/api/payments", get(payments::payments))
         .route("/api/payments/try-again", post(payments::try_again))
         .route("/api/hooks/payments/upi", post(payments::upi_told))

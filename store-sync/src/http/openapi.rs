@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
-use super::{desk, live, me, metrics, order_desk, orders, payments, people, proofs, robots, routes};
+use super::{desk, live, me, metrics, order_desk, orders, payments, people, prices, proofs, robots, routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +31,7 @@ use super::{desk, live, me, metrics, order_desk, orders, payments, people, proof
         orders::reorder,
         robots::robots,
         robots::moved_home,
+        prices::price_rules,
         payments::payments,
         payments::my_payments,
         payments::try_again,

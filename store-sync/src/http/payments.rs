@@ -30,7 +30,7 @@ pub(super) const CALLBACKS: &str = "payments";
 pub(super) struct Payment {
     /// The visit.
     visit: String,
-    /// `open`, `bad_debt` or `by_hand`.
+    /// `open`, `contested`, `bad_debt` or `by_hand`.
     state: &'static str,
     /// The visit is over, and paid as its receipt says.
     settled: bool,
@@ -38,6 +38,8 @@ pub(super) struct Payment {
     currency: String,
     /// What it comes to, minor units.
     owed_minor: i64,
+    /// Of that, what the shopper contests and nobody has answered yet.
+    contested_minor: i64,
     /// Held, and not taken yet.
     authorised_minor: i64,
     /// Taken.
@@ -102,6 +104,7 @@ fn payment(row: TripRow, payments: &Payments) -> Payment {
     Payment {
         visit: trip.id.to_string(),
         state: match trip.state {
+            TripState::Open if bill.is_contested() => "contested",
             TripState::Open => "open",
             TripState::BadDebt => "bad_debt",
             TripState::ByHand => "by_hand",
@@ -109,6 +112,7 @@ fn payment(row: TripRow, payments: &Payments) -> Payment {
         settled: trip.is_settled(&bill),
         currency: trip.currency.to_string(),
         owed_minor: bill.owed.minor,
+        contested_minor: bill.contested.minor,
         authorised_minor: trip.authorised.minor,
         captured_minor: trip.captured.minor,
         refunded_minor: trip.refunded.minor,

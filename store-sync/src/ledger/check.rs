@@ -184,6 +184,25 @@ const QUESTIONS: &[(Severity, &str, &str)] = &[
     (
         Severity::Error,
         "sums",
+        "SELECT 'the receipt of visit ' || r.visit || ' is priced at ' || r.charge_minor || ' + ' || r.in_review_minor ||
+                ' in review, its lines come to ' || coalesce(l.charge, 0) || ' + ' || coalesce(l.review, 0)
+         FROM priced_receipts r LEFT JOIN (
+           SELECT visit, sum(iif(review, 0, amount_minor)) AS charge, sum(iif(review, amount_minor, 0)) AS review
+           FROM priced_lines GROUP BY visit) l USING (visit)
+         WHERE r.rules_version IS NOT NULL
+           AND (r.charge_minor <> coalesce(l.charge, 0) OR r.in_review_minor <> coalesce(l.review, 0))",
+    ),
+    (
+        Severity::Error,
+        "sums",
+        "SELECT 'the price of ' || sku || ' for visit ' || visit || ' is ' || amount_minor || ', its steps come to ' ||
+                (SELECT coalesce(sum(value ->> '$.change_minor'), 0) FROM json_each(steps))
+         FROM receipt_price_lines
+         WHERE amount_minor <> (SELECT coalesce(sum(value ->> '$.change_minor'), 0) FROM json_each(steps))",
+    ),
+    (
+        Severity::Error,
+        "sums",
         "SELECT 'shelf event ' || s.source || '/' || s.epoch || '/' || s.seq || ' says ' || s.delta_g ||
                 ' g, its plates say ' || coalesce(p.sum_g, 0) || ' g'
          FROM shelf_events s LEFT JOIN (

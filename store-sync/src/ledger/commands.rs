@@ -9,13 +9,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use linefree_bus::payload::{CommandAnswered, EventBody, RefundIssued, RefundLine, ReviewAnswered};
+use linefree_bus::payload::{
+    CommandAnswered, EventBody, PriceRulesChanged, RefundIssued, RefundLine, ReviewAnswered,
+};
 use linefree_domain::layout::StoreLayout;
 use linefree_domain::orders::steps;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::Value;
 
 use super::new_orders::{order_received, step};
+use super::price_book::{self, price_answer};
 use super::retention::KeepDays;
 use super::sound::unsound;
 use super::{Doing, LedgerError, LedgerReader, clamp_seq, connect, own};
@@ -316,6 +319,13 @@ fn decide_body(
             }
             check
         }
+        CommandBody::PriceRules { from_us, rules } => {
+            let from_us = from_us.unwrap_or(now_us);
+            return Ok(price_book::check(facts, rules, sku_is_known).map(|()| {
+                let changed = PriceRulesChanged { version: command.version, from_us, rules: rules.clone() };
+                vec![EventBody::PriceRulesChanged(Box::new(changed))]
+            }));
+        }
         CommandBody::ModelRollout { model, sha256 } => {
             if model.is_empty() || model.len() > 64 {
                 Err("model has 1 to 64 characters".to_owned())
@@ -470,12 +480,17 @@ pub(super) fn review_answer(
     if quantity > line.quantity {
         return Ok(Err(format!("quantity is {quantity}, the line has {}", line.quantity)));
     }
+    let (charge_minor, steps) = match price_answer(reader, &receipt, sku, quantity)? {
+        Ok(priced) => priced,
+        Err(why) => return Ok(Err(why)),
+    };
     Ok(sound(EventBody::ReviewAnswered(ReviewAnswered {
         visit: visit.to_owned(),
         sku: sku.to_owned(),
         quantity,
         currency: receipt.currency,
-        charge_minor: line.unit_price_minor.saturating_mul(i64::from(quantity)),
+        charge_minor,
+        steps,
     })))
 }
 

@@ -38,13 +38,16 @@ mod order_rows;
 mod own;
 pub mod payment_book;
 pub mod personal;
+mod price_book;
 mod project;
 mod project_orders;
 mod project_payments;
+mod project_prices;
 mod projector;
 mod read;
 mod read_console;
 mod read_orders;
+mod read_prices;
 pub(crate) mod read_sales;
 mod read_settled;
 pub mod retention;
@@ -71,6 +74,7 @@ pub use read_console::{
     Bucket, InsightRow, Insights, MisplacedRow, Moment, MomentCart, MoneyRow, PlateStep, RefundRow, ReviewRow,
 };
 pub use read_orders::{OrderRow, PaymentRow, StockRow, TaskRow};
+pub use read_prices::{ContestRow, PriceRulesRow};
 pub use read_settled::{AnswerRow, SettledRow};
 pub use rows::{
     CandidateRow, CartRow, EvidenceRow, FaultRow, LineRow, OutboxEvent, ReceiptRow, SourceRow, StoredEvent,
@@ -219,6 +223,9 @@ pub fn kind_of(body: &EventBody) -> &'static str {
         EventBody::ReviewAnswered(_) => "review_answered",
         EventBody::RefundIssued(_) => "refund_issued",
         EventBody::PaymentChanged(_) => "payment_changed",
+        EventBody::ContestChanged(_) => "contest_changed",
+        EventBody::PriceRulesChanged(_) => "price_rules_changed",
+        EventBody::ReceiptPriced(_) => "receipt_priced",
         EventBody::StockCounted(_) => "stock_counted",
         EventBody::OrderChanged(_) => "order_changed",
         EventBody::TaskChanged(_) => "task_changed",
@@ -339,7 +346,7 @@ impl Ledger {
         Ok(seq)
     }
 
-    /// Stores a batch: one transaction, durable when this returns. The projections are left to the [`Projector`].
+    /// Stores a batch: one transaction, durable when this returns; receipts in it are priced. The projections are left to the [`Projector`].
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`] or [`LedgerError::Replaced`]; then nothing of the batch was taken and it may be given
@@ -347,6 +354,9 @@ impl Ledger {
     pub fn store(&mut self, batch: &[Event], received_us: i64) -> Result<Appended, LedgerError> {
         let tx = self.begin("beginning a batch")?;
         let out = store::store_batch(&tx, batch, received_us, true)?;
+        for (_, index) in &out.stored {
+            price_book::price_closed(&tx, &batch[*index], received_us)?;
+        }
         tx.commit().doing("committing a batch")?;
         Ok(out)
     }

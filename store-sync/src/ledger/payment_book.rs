@@ -36,7 +36,7 @@ pub struct TripRow {
 /// Every visit with its bill and its trip, if it has one.
 const TRIPS: &str = "SELECT v.visit, v.credential, p.visit IS NOT NULL AS ended,
     coalesce(p.charge_minor + p.answered_minor - p.refunded_minor, 0) AS owed,
-    coalesce(p.open_minor, 0) AS open_minor, coalesce(t.currency, p.currency) AS currency, t.state, t.step, t.ask,
+    coalesce(p.open_minor, 0) AS open_minor, coalesce(p.contested_minor, 0) AS contested_minor, coalesce(t.currency, p.currency) AS currency, t.state, t.step, t.ask,
     t.ask_minor, t.ask_since_us, t.silences, t.pending, t.authorised_minor, t.captured_minor, t.refunded_minor,
     t.hold_declined, t.reference, t.reason, t.changed_us
   FROM (SELECT visit, credential, left_us AS at_us FROM receipts UNION ALL
@@ -97,7 +97,12 @@ fn row_of(r: &Row<'_>, own: Currency) -> rusqlite::Result<Option<TripRow>> {
             }),
         };
     }
-    let bill = Bill { ended: r.get("ended")?, owed: money("owed")?, in_review: money("open_minor")? };
+    let bill = Bill {
+        ended: r.get("ended")?,
+        owed: money("owed")?,
+        in_review: money("open_minor")?,
+        contested: money("contested_minor")?,
+    };
     Ok(Some(TripRow { trip, bill, credential: r.get("credential")?, changed_us }))
 }
 
@@ -155,7 +160,7 @@ impl LedgerReader {
                     AND (t.visit IS NOT NULL OR v.at_us > ?2) AND
                     (coalesce(t.captured_minor - t.refunded_minor, 0)
                        <> p.charge_minor + p.answered_minor - p.refunded_minor
-                     OR (t.authorised_minor > 0 AND p.open_minor = 0)))
+                     OR (t.authorised_minor > 0 AND p.open_minor = 0 AND p.contested_minor = 0)))
                 OR (?1 AND p.visit IS NULL AND t.visit IS NULL AND v.at_us > ?2)
              ORDER BY v.visit LIMIT 1000",
             params![holds, after_us],
@@ -163,14 +168,14 @@ impl LedgerReader {
         )
     }
 
-    /// What the visits of a credential have left unpaid.
+    /// What the visits of a credential have left unpaid, without what is in dispute.
     ///
     /// # Errors
     /// [`LedgerError`].
     pub fn bad_debt_minor(&self, credential: &str) -> Result<i64, LedgerError> {
         let found: Vec<i64> = self.all(
             "SELECT coalesce(sum(max(p.charge_minor + p.answered_minor - p.refunded_minor
-                                     - t.captured_minor + t.refunded_minor, 0)), 0)
+                                     - p.contested_minor - t.captured_minor + t.refunded_minor, 0)), 0)
              FROM trips t JOIN receipts r USING (visit) JOIN payments p USING (visit)
              WHERE t.state = 'bad_debt' AND r.credential = ?",
             params![credential],

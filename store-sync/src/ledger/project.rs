@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode, Params, params};
 use uuid::Uuid;
 
 use super::project_orders as orders;
+use super::project_prices as prices;
 use super::sound::unsound;
 use super::{Doing, EventId, LedgerError, clamp_seq};
 
@@ -31,6 +32,8 @@ enum Replaces<'a> {
     Order(&'a str),
     Task(&'a str),
     Payment(&'a str),
+    Contest(&'a str),
+    PriceRules(u64),
 }
 
 fn replaces(body: &EventBody) -> Option<Replaces<'_>> {
@@ -46,9 +49,13 @@ fn replaces(body: &EventBody) -> Option<Replaces<'_>> {
         EventBody::OrderChanged(e) => Replaces::Order(&e.order),
         EventBody::TaskChanged(e) => Replaces::Task(&e.task),
         EventBody::PaymentChanged(e) => Replaces::Payment(&e.visit),
+        EventBody::ContestChanged(e) => Replaces::Contest(&e.contest),
+        EventBody::PriceRulesChanged(e) => Replaces::PriceRules(e.version),
         // Answers to commands and forgotten shoppers are acted upon where they are written; nothing follows here.
         EventBody::ShelfChanged(_)
         | EventBody::GatePassed(_)
+        // Of a receipt's prices the first stays, not the last.
+        | EventBody::ReceiptPriced(_)
         | EventBody::CommandAnswered(_)
         | EventBody::ShopperForgotten(_) => return None,
     })
@@ -273,6 +280,9 @@ fn apply_body(conn: &Connection, event: &Event) -> rusqlite::Result<()> {
         EventBody::ReviewAnswered(e) => orders::review_answered(conn, &by, at_us, e),
         EventBody::RefundIssued(e) => orders::refund_issued(conn, &by, at_us, e),
         EventBody::PaymentChanged(e) => super::project_payments::payment_changed(conn, &by, at_us, e),
+        EventBody::ContestChanged(e) => prices::contest_changed(conn, &by, at_us, e),
+        EventBody::PriceRulesChanged(e) => prices::price_rules_changed(conn, &by, e),
+        EventBody::ReceiptPriced(e) => prices::receipt_priced(conn, &by, e),
         EventBody::StockCounted(e) => orders::stock_counted(conn, &by, at_us, e),
         EventBody::OrderChanged(e) => orders::order_changed(conn, &by, at_us, e),
         EventBody::TaskChanged(e) => orders::task_changed(conn, &by, at_us, e),

@@ -15,15 +15,27 @@ pub(super) fn review_answered(
     execute(
         conn,
         concat!(
-            "INSERT INTO review_answers (visit, sku, quantity, currency, charge_minor, answered_us,
+            "INSERT INTO review_answers (visit, sku, quantity, currency, charge_minor, steps, answered_us,
                                          by_epoch, by_source, by_seq)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT DO UPDATE SET quantity = excluded.quantity, currency = excluded.currency,
-               charge_minor = excluded.charge_minor, answered_us = excluded.answered_us,
+               charge_minor = excluded.charge_minor, steps = excluded.steps, answered_us = excluded.answered_us,
                by_epoch = excluded.by_epoch, by_source = excluded.by_source, by_seq = excluded.by_seq",
             if_later!("review_answers")
         ),
-        params![e.visit, e.sku, e.quantity, e.currency, e.charge_minor, at_us, by.epoch, by.source, by.seq],
+        params![
+            e.visit,
+            e.sku,
+            e.quantity,
+            e.currency,
+            e.charge_minor,
+            // Steps of the contract always become JSON.
+            serde_json::to_string(&e.steps).unwrap_or_default(),
+            at_us,
+            by.epoch,
+            by.source,
+            by.seq
+        ],
     )
     .map(drop)
 }

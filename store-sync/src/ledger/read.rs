@@ -6,12 +6,20 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use uuid::Uuid;
 
 use super::projector::file_of;
+use super::read_prices::json;
 use super::rows::{
     CandidateRow, CartRow, EvidenceRow, FaultRow, LineRow, OutboxEvent, ReceiptRow, SourceRow, StoredEvent,
     Totals, VisitRow,
 };
 use super::store::{EVENT_COLUMNS, EVENT_TABLES, event_of, identity, last_seq};
 use super::{Doing, EventId, LedgerError, clamp_seq, connect};
+
+/// Lines of receipts.
+const PRICED: &str = "SELECT sku, name, quantity, unit_price_minor, probability, review, amount_minor, steps FROM priced_lines";
+
+/// Lines of carts: what they come to is known when the visit ends.
+const IN_CARTS: &str = "SELECT sku, name, quantity, unit_price_minor, probability, review,
+    quantity * unit_price_minor, '[]' FROM cart_lines";
 
 /// The ledger, open for reading.
 #[derive(Debug)]
@@ -175,7 +183,7 @@ impl LedgerReader {
             |r| Ok(CartRow { visit: visit(r)?, changed_us: r.get(5)?, lines: Vec::new() }),
         )?;
         for cart in &mut carts {
-            cart.lines = self.lines("cart_lines", &cart.visit.visit)?;
+            cart.lines = self.lines(IN_CARTS, &cart.visit.visit)?;
         }
         Ok(carts)
     }
@@ -192,7 +200,7 @@ impl LedgerReader {
             |r| Ok(CartRow { visit: self::visit(r)?, changed_us: r.get(5)?, lines: Vec::new() }),
         )?;
         let Some(mut cart) = found.into_iter().next() else { return Ok(None) };
-        cart.lines = self.lines("cart_lines", visit)?;
+        cart.lines = self.lines(IN_CARTS, visit)?;
         Ok(Some(cart))
     }
 
@@ -202,13 +210,13 @@ impl LedgerReader {
     /// [`LedgerError`].
     pub fn receipts(&self, limit: u32) -> Result<Vec<ReceiptRow>, LedgerError> {
         let mut receipts = self.all(
-            "SELECT visit, credential, entered_us, left_us, currency, charge_minor, in_review_minor FROM receipts
-             ORDER BY left_us DESC, visit LIMIT ?",
+            "SELECT visit, credential, entered_us, left_us, currency, charge_minor, in_review_minor, rules_version
+             FROM priced_receipts ORDER BY left_us DESC, visit LIMIT ?",
             params![limit],
             receipt,
         )?;
         for receipt in &mut receipts {
-            receipt.lines = self.lines("receipt_lines", &receipt.visit)?;
+            receipt.lines = self.lines(PRICED, &receipt.visit)?;
         }
         Ok(receipts)
     }
@@ -220,23 +228,19 @@ impl LedgerReader {
     pub fn receipt(&self, visit: &str) -> Result<Option<ReceiptRow>, LedgerError> {
         let found = self
             .all(
-                "SELECT visit, credential, entered_us, left_us, currency, charge_minor, in_review_minor
-                 FROM receipts WHERE visit = ?",
+                "SELECT visit, credential, entered_us, left_us, currency, charge_minor, in_review_minor,
+                        rules_version FROM priced_receipts WHERE visit = ?",
                 params![visit],
                 receipt,
             )?
             .pop();
         let Some(mut receipt) = found else { return Ok(None) };
-        receipt.lines = self.lines("receipt_lines", visit)?;
+        receipt.lines = self.lines(PRICED, visit)?;
         Ok(Some(receipt))
     }
 
-    fn lines(&self, table: &str, visit: &str) -> Result<Vec<LineRow>, LedgerError> {
-        let sql = format!(
-            "SELECT sku, name, quantity, unit_price_minor, probability, review FROM {table} WHERE visit = ?
-             ORDER BY sku"
-        );
-        self.all(&sql, params![visit], |r| {
+    fn lines(&self, from: &str, visit: &str) -> Result<Vec<LineRow>, LedgerError> {
+        self.all(&format!("{from} WHERE visit = ? ORDER BY sku"), params![visit], |r| {
             Ok(LineRow {
                 sku: r.get(0)?,
                 name: r.get(1)?,
@@ -244,6 +248,8 @@ impl LedgerReader {
                 unit_price_minor: r.get(3)?,
                 probability: r.get(4)?,
                 review: r.get(5)?,
+                amount_minor: r.get(6)?,
+                steps: json(r, 7)?,
             })
         })
     }
@@ -409,6 +415,7 @@ fn receipt(r: &Row<'_>) -> rusqlite::Result<ReceiptRow> {
         currency: r.get(4)?,
         charge_minor: r.get(5)?,
         in_review_minor: r.get(6)?,
+        rules_version: r.get::<_, Option<i64>>(7)?.map(i64::cast_unsigned),
         lines: Vec::new(),
     })
 }

@@ -27,6 +27,8 @@ pub struct PaymentRow {
     pub refunded_minor: i64,
     /// Still in review.
     pub open_minor: i64,
+    /// Contested by the shopper, and not answered yet.
+    pub contested_minor: i64,
 }
 
 /// What lies on a plate.
@@ -157,8 +159,8 @@ impl LedgerReader {
     /// [`LedgerError`].
     pub fn payment(&self, visit: &str) -> Result<Option<PaymentRow>, LedgerError> {
         let mut found = self.all(
-            "SELECT visit, currency, charge_minor, answered_minor, refunded_minor, open_minor FROM payments
-             WHERE visit = ?",
+            "SELECT visit, currency, charge_minor, answered_minor, refunded_minor, open_minor, contested_minor
+             FROM payments WHERE visit = ?",
             params![visit],
             |r| {
                 Ok(PaymentRow {
@@ -168,6 +170,7 @@ impl LedgerReader {
                     answered_minor: r.get(3)?,
                     refunded_minor: r.get(4)?,
                     open_minor: r.get(5)?,
+                    contested_minor: r.get(6)?,
                 })
             },
         )?;

@@ -1,8 +1,10 @@
 //! Questions about what became of a receipt, and the events of some kinds.
 
+use linefree_bus::payload::PriceStep;
 use rusqlite::params;
 use uuid::Uuid;
 
+use super::read_prices::json;
 use super::store::{EVENT_COLUMNS, EVENT_TABLES, event_of};
 use super::{Doing, EventId, LedgerError, LedgerReader, RefundRow, StoredEvent, clamp_seq};
 
@@ -15,6 +17,8 @@ pub struct AnswerRow {
     pub quantity: u32,
     /// What they cost, minor units.
     pub charge_minor: i64,
+    /// How that came about; empty where no price rules made it.
+    pub steps: Vec<PriceStep>,
     /// When.
     pub time_us: i64,
 }
@@ -65,7 +69,7 @@ impl LedgerReader {
         let event =
             events.pop().ok_or_else(|| LedgerError::NoLedger(format!("visit {visit} has no receipt")))?;
         let answers = self.all(
-            "SELECT sku, quantity, charge_minor, answered_us FROM review_answers WHERE visit = ? ORDER BY sku",
+            "SELECT sku, quantity, charge_minor, answered_us, steps FROM review_answers WHERE visit = ? ORDER BY sku",
             params![visit],
             |r| {
                 Ok(AnswerRow {
@@ -73,6 +77,7 @@ impl LedgerReader {
                     quantity: r.get(1)?,
                     charge_minor: r.get(2)?,
                     time_us: r.get(3)?,
+                    steps: json(r, 4)?,
                 })
             },
         )?;

@@ -1,6 +1,6 @@
 //! What questions to the ledger are answered with.
 
-use linefree_bus::payload::Event;
+use linefree_bus::payload::{Event, PriceStep};
 
 use super::EventId;
 
@@ -74,6 +74,10 @@ pub struct LineRow {
     pub probability: f64,
     /// Must a person look?
     pub review: bool,
+    /// What the line costs, minor units: as it stands, when it is in review.
+    pub amount_minor: i64,
+    /// How that came about; empty where no price rules made it.
+    pub steps: Vec<PriceStep>,
 }
 
 /// What a visit that still lasts holds.
@@ -104,6 +108,8 @@ pub struct ReceiptRow {
     pub charge_minor: i64,
     /// What waits for a person, minor units.
     pub in_review_minor: i64,
+    /// Version of the price rules that it was priced by; `None` where it was not.
+    pub rules_version: Option<u64>,
     /// Its lines, by SKU.
     pub lines: Vec<LineRow>,
 }

@@ -217,6 +217,29 @@ pub(super) fn unsound(body: &EventBody) -> Check {
             maybe_id("assignee", e.assignee.as_deref())?;
             words("reason", e.reason.as_deref().unwrap_or_default(), 1000)
         }
+        EventBody::ContestChanged(e) => {
+            id("contest", &e.contest)?;
+            id("visit", &e.visit)?;
+            id("sku", &e.sku)?;
+            currency(&e.currency)?;
+            amount("amount_minor", e.amount_minor)
+        }
+        EventBody::PriceRulesChanged(e) => currency(&e.rules.currency),
+        EventBody::ReceiptPriced(e) => {
+            id("visit", &e.visit)?;
+            id("closed_source", &e.closed_source)?;
+            currency(&e.currency)?;
+            within("closed_seq", e.closed_seq, 1, i64::MAX as u64)?;
+            within("charge_minor", e.charge_minor, 0, i64::MAX)?;
+            within("in_review_minor", e.in_review_minor, 0, i64::MAX)?;
+            for l in &e.lines {
+                id("sku", &l.sku)?;
+                id("seller", &l.seller)?;
+                within("amount_minor", l.amount_minor, 0, i64::MAX)?;
+                within("tax_minor", l.tax_minor, 0, l.amount_minor)?;
+            }
+            each_once("sku", e.lines.iter().map(|l| l.sku.as_str()))
+        }
         EventBody::CommandAnswered(_) | EventBody::ShopperForgotten(_) => Ok(()),
     }
 }

@@ -9,6 +9,7 @@
 //! | `slow` | does what it is asked, and the first answer to each question is lost |
 //! | `expired` | lets the first hold expire before it is captured |
 //! | `down` | never answers |
+//! | `flaky` | answers HTTP 500 some of the time, or too late: before or after it has done what it was asked |
 //! | `no-refund` | declines refunds |
 //! | anything else | approves |
 
@@ -26,6 +27,9 @@ use super::{Gateway, Question};
 pub struct Done {
     /// Answers by key: `approved`, or why not.
     answers: BTreeMap<String, Said>,
+    /// How often each question of a flaky payer was asked that has no answer yet.
+    #[serde(default)]
+    tries: BTreeMap<String, u32>,
     /// Held now, by authorisation, minor units.
     held_minor: BTreeMap<String, i64>,
     /// Taken, all in all.
@@ -87,6 +91,44 @@ impl Sandbox {
     }
 }
 
+/// How a flaky gateway fails this time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flake {
+    /// HTTP 500, and nothing was done.
+    Before,
+    /// HTTP 500, and it was done.
+    After,
+    /// It was done, and the answer came too late.
+    TooLate,
+}
+
+impl Flake {
+    fn silence(self) -> Answer {
+        Answer::Silence(if self == Self::TooLate { "no answer in time" } else { "HTTP 500" }.to_owned())
+    }
+}
+
+/// How a question fails this time: drawn from its key and from how often it was asked, so that a test repeats it. Fails
+/// three times out of four, and not for ever.
+fn flake(done: &mut Done, key: &str) -> Option<Flake> {
+    const MOST: u32 = 5;
+    let tries = done.tries.entry(key.to_owned()).or_default();
+    *tries += 1;
+    // The Fibonacci multiplier spreads what the checksum leaves alike.
+    let drawn = crc32fast::hash(format!("{key}#{tries}").as_bytes()).wrapping_mul(0x9E37_79B9) >> 30;
+    let how = match drawn {
+        0 => None,
+        1 => Some(Flake::Before),
+        2 => Some(Flake::After),
+        _ => Some(Flake::TooLate),
+    };
+    let how = how.filter(|_| *tries < MOST);
+    if how.is_none() {
+        done.tries.remove(key);
+    }
+    how
+}
+
 fn decide(done: &mut Done, question: &Question<'_>, token: &str) -> Said {
     let amount = question.amount_minor;
     let held = question.authorisation.and_then(|a| done.held_minor.get_mut(a));
@@ -136,8 +178,12 @@ impl Gateway for Sandbox {
             return Answer::Silence("the gateway does not answer".to_owned());
         }
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let flake = if token.contains("flaky") { flake(&mut done, question.key) } else { None };
+        if flake == Some(Flake::Before) {
+            return Answer::Silence("HTTP 500".to_owned());
+        }
         if let Some(before) = done.answers.get(question.key) {
-            return before.clone().into();
+            return flake.map_or_else(|| before.clone().into(), Flake::silence);
         }
         let mut new = done.clone();
         let said = decide(&mut new, question, token);
@@ -149,6 +195,6 @@ impl Gateway for Sandbox {
         if token.contains("slow") {
             return Answer::Silence("the answer was lost".to_owned());
         }
-        said.into()
+        flake.map_or_else(|| said.into(), Flake::silence)
     }
 }

@@ -174,6 +174,8 @@ CREATE TABLE review_answers (
   quantity     INTEGER NOT NULL CHECK (quantity BETWEEN 0 AND 1000000),
   currency     TEXT    NOT NULL CHECK (currency GLOB '[A-Z][A-Z][A-Z]'),
   charge_minor INTEGER NOT NULL CHECK (charge_minor BETWEEN 0 AND 1000000000000),
+  -- How that came about, JSON; empty where no price rules made it.
+  steps        TEXT    NOT NULL CHECK (json_type(steps) = 'array'),
   answered_us  INTEGER NOT NULL,
   by_epoch     TEXT    NOT NULL,
   by_source    TEXT    NOT NULL,
@@ -203,16 +205,97 @@ CREATE TABLE refund_lines (
   PRIMARY KEY (refund, sku)
 ) STRICT, WITHOUT ROWID;
 
+-- Price rules, by version.
+CREATE TABLE price_rules (
+  version   INTEGER PRIMARY KEY CHECK (version >= 0),
+  -- Visits that begin now or later are priced by them, until newer ones follow.
+  from_us   INTEGER NOT NULL,
+  rules     TEXT    NOT NULL CHECK (json_type(rules) = 'object'),
+  by_epoch  TEXT    NOT NULL,
+  by_source TEXT    NOT NULL,
+  by_seq    INTEGER NOT NULL
+) STRICT;
+
+-- What receipts cost by price rules. Of the event that closed the visit: a later one for the same visit has another
+-- price. What was said first about an event stays. No foreign key to receipts: a price may arrive before its receipt.
+CREATE TABLE receipt_prices (
+  visit           TEXT    NOT NULL CHECK (length(visit) BETWEEN 1 AND 64),
+  closed_epoch    TEXT    NOT NULL,
+  closed_source   TEXT    NOT NULL CHECK (length(closed_source) BETWEEN 1 AND 64),
+  closed_seq      INTEGER NOT NULL CHECK (closed_seq >= 1),
+  version         INTEGER NOT NULL CHECK (version >= 0),
+  charge_minor    INTEGER NOT NULL CHECK (charge_minor >= 0),
+  in_review_minor INTEGER NOT NULL CHECK (in_review_minor >= 0),
+  points_earned   INTEGER NOT NULL CHECK (points_earned >= 0),
+  -- Who is owed what of what is charged, JSON.
+  sellers         TEXT    NOT NULL CHECK (json_type(sellers) = 'array'),
+  by_epoch        TEXT    NOT NULL,
+  by_source       TEXT    NOT NULL,
+  by_seq          INTEGER NOT NULL,
+  PRIMARY KEY (visit, closed_epoch, closed_source, closed_seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE receipt_price_lines (
+  visit         TEXT    NOT NULL,
+  closed_epoch  TEXT    NOT NULL,
+  closed_source TEXT    NOT NULL,
+  closed_seq    INTEGER NOT NULL,
+  sku           TEXT    NOT NULL CHECK (length(sku) BETWEEN 1 AND 64),
+  amount_minor  INTEGER NOT NULL CHECK (amount_minor >= 0),
+  tax_minor     INTEGER NOT NULL CHECK (tax_minor >= 0),
+  seller        TEXT    NOT NULL CHECK (length(seller) BETWEEN 1 AND 64),
+  -- What each rule did, JSON.
+  steps         TEXT    NOT NULL CHECK (json_type(steps) = 'array'),
+  PRIMARY KEY (visit, closed_epoch, closed_source, closed_seq, sku),
+  FOREIGN KEY (visit, closed_epoch, closed_source, closed_seq)
+    REFERENCES receipt_prices (visit, closed_epoch, closed_source, closed_seq) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+-- Receipts as they are charged: by price rules where there were any, else as the floor told them.
+CREATE VIEW priced_receipts AS
+SELECT r.visit, r.credential, r.entered_us, r.left_us, r.currency,
+       coalesce(p.charge_minor, r.charge_minor) AS charge_minor,
+       coalesce(p.in_review_minor, r.in_review_minor) AS in_review_minor, p.version AS rules_version
+FROM receipts r LEFT JOIN receipt_prices p
+  ON p.visit = r.visit AND p.closed_epoch = r.by_epoch AND p.closed_source = r.by_source AND p.closed_seq = r.by_seq;
+
+CREATE VIEW priced_lines AS
+SELECT l.visit, l.sku, l.name, l.quantity, l.unit_price_minor, l.probability, l.review,
+       coalesce(p.amount_minor, l.quantity * l.unit_price_minor) AS amount_minor, coalesce(p.steps, '[]') AS steps
+FROM receipt_lines l JOIN receipts r ON r.visit = l.visit LEFT JOIN receipt_price_lines p
+  ON p.visit = r.visit AND p.closed_epoch = r.by_epoch AND p.closed_source = r.by_source AND p.closed_seq = r.by_seq
+     AND p.sku = l.sku;
+
+-- Lines that shoppers contest.
+CREATE TABLE contests (
+  contest      TEXT    PRIMARY KEY CHECK (length(contest) BETWEEN 1 AND 64),
+  visit        TEXT    NOT NULL CHECK (length(visit) BETWEEN 1 AND 64),
+  sku          TEXT    NOT NULL CHECK (length(sku) BETWEEN 1 AND 64),
+  currency     TEXT    NOT NULL CHECK (currency GLOB '[A-Z][A-Z][A-Z]'),
+  -- What is in dispute.
+  amount_minor INTEGER NOT NULL CHECK (amount_minor BETWEEN 0 AND 1000000000000),
+  state        TEXT    NOT NULL CHECK (state IN ('open', 'refunded', 'upheld')),
+  changed_us   INTEGER NOT NULL,
+  by_epoch     TEXT    NOT NULL,
+  by_source    TEXT    NOT NULL,
+  by_seq       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX contests_by_visit ON contests (visit);
+
 -- What each visit comes to.
 CREATE VIEW payments AS
 SELECT r.visit, r.currency, r.charge_minor,
        coalesce((SELECT sum(a.charge_minor) FROM review_answers a WHERE a.visit = r.visit), 0) AS answered_minor,
        coalesce((SELECT sum(f.amount_minor) FROM refunds f WHERE f.visit = r.visit), 0) AS refunded_minor,
        -- In review, and nobody has looked yet.
-       coalesce((SELECT sum(l.quantity * l.unit_price_minor) FROM receipt_lines l WHERE l.visit = r.visit AND l.review
+       coalesce((SELECT sum(l.amount_minor) FROM priced_lines l WHERE l.visit = r.visit AND l.review
                  AND NOT EXISTS (SELECT 1 FROM review_answers a WHERE (a.visit, a.sku) = (l.visit, l.sku))), 0)
-         AS open_minor
-FROM receipts r;
+         AS open_minor,
+       -- In dispute: contested, and nobody has answered yet.
+       coalesce((SELECT sum(c.amount_minor) FROM contests c WHERE c.visit = r.visit AND c.state = 'open'), 0)
+         AS contested_minor
+FROM priced_receipts r;
 
 -- How the payment of each visit stands with the gateway, as last told.
 CREATE TABLE trips (
