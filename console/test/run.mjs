@@ -1,9 +1,10 @@
 // The whole store in a browser: people walk in, carts fill, staff settle a doubt by keyboard, money goes back, a shopper
-// sees the receipt on the phone and contests a line. Every page is checked with axe, light and dark. `--shots` also writes
+// sees the receipt on the phone and contests a line. Then a market with robots, price rules and UPI (market.mjs). Every page is checked with axe, light and dark. `--shots` also writes
 // docs/images/console-*.png.
 //
 //   node test/run.mjs            the test
 //   node test/run.mjs --shots    and the pictures
+//   node test/run.mjs --market   the market alone
 //
 // Needs what `cargo xtask setup` installs; says what is missing and ends well where something is.
 
@@ -11,11 +12,12 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { market } from "./market.mjs";
 import { chromium as executablePath, missing, plaza, root, Store, until, wait } from "./store.mjs";
 
 const shots = process.argv.includes("--shots");
 const pace = process.env.LINEFREE_PACE ?? "3";
-const why = missing();
+const why = missing({ devices: !process.argv.includes("--market") });
 if (why) {
   console.log(`skipped: ${why}`);
   process.exit(0);
@@ -70,6 +72,13 @@ const go = async (name) => {
 };
 
 try {
+  if (process.argv.includes("--market")) {
+    await market({ browser, watch, fair, shot, tell });
+    assert.deepEqual(problems, []);
+    await browser.close();
+    await store.close();
+    process.exit(0);
+  }
   // Signing in with the printed link.
   await page.goto(`${store.console}#once=${store.once}`);
   await page.getByRole("button", { name: "Sign in" }).waitFor();
@@ -240,6 +249,8 @@ try {
   await page.locator(".language select").selectOption("de");
   await page.getByRole("heading", { name: "Protokoll" }).waitFor();
   await page.locator(".language select").selectOption("en");
+
+  await market({ browser, watch, fair, shot, tell });
 
   assert.deepEqual(problems, []);
   tell("no page has an error, and axe finds nothing, light or dark");

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 export const plaza = join(root, "simulator/recordings/plaza");
-const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
+export const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
 const program = (name, variable) => process.env[variable] ?? join(target, "debug", name);
 export const storeSync = program("store-sync", "LINEFREE_STORE_SYNC");
 export const edgeAgent = program("edge-agent", "LINEFREE_EDGE_AGENT");
@@ -45,17 +45,17 @@ export class Store {
   }
 
   start(name, command, args) {
-    const child = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
     const run = { child, ended: false, words: "" };
-    child.stderr.on("data", (d) => (run.words = (run.words + d).slice(-4000)));
+    for (const out of [child.stdout, child.stderr]) out.on("data", (d) => (run.words = (run.words + d).slice(-4000)));
     child.on("exit", (code) => Object.assign(run, { ended: true, code }));
     this.children.set(name, run);
     return run;
   }
 
-  async open() {
+  async open(more = []) {
     const ready = join(this.data, "ready.json");
-    const run = this.start("store", storeSync, ["serve", "--config", this.config, "--data", join(this.data, "store"), "--listen", "127.0.0.1:0", "--broker", "127.0.0.1:0", "--ready-file", ready]);
+    const run = this.start("store", storeSync, ["serve", "--config", this.config, "--data", join(this.data, "store"), "--listen", "127.0.0.1:0", "--broker", "127.0.0.1:0", "--ready-file", ready, ...more]);
     await until("the store's server", () => {
       if (run.ended) throw new Error(`the store's server ended:\n${run.words}`);
       return existsSync(ready);

@@ -331,8 +331,11 @@ async fn gate(
         authorisation: asked.authorisation.as_deref(),
     };
     let answer = moods.0.ask(&question);
-    if matches!(&answer, Answer::Silence(why) if why == "HTTP 500") {
-        return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!("?")));
+    if let Answer::Silence(why) = &answer {
+        // What comes too late, a proxy before the gateway says.
+        let proxy =
+            if why == "HTTP 500" { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::GATEWAY_TIMEOUT };
+        return (proxy, Json(json!("?")));
     }
     if let Some(status) = moods.1.lock().unwrap().pop() {
         // It was done, and the answer is nonsense.

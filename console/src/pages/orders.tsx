@@ -58,7 +58,7 @@ export function OrdersPage() {
           {orders.value.length === 0 ? <p class="empty">{t("orders.none")}</p> : (
             <Table
               caption={t("orders.title")}
-              head={[t("orders.order"), t("orders.due"), t("orders.state"), t("orders.picked"), ""]}
+              head={[t("orders.order"), t("orders.due"), t("orders.state"), t("orders.picked"), <span class="unseen">{t("orders.next")}</span>]}
               rows={orders.value.map((o) => ({
                 key: o.order,
                 cells: [
@@ -78,7 +78,7 @@ export function OrdersPage() {
           {todo.length === 0 ? <p class="empty">{t("orders.idle")}</p> : (
             <Table
               caption={t("orders.tasks")}
-              head={[t("orders.what"), t("stock.plate"), t("orders.by"), t("orders.state"), ""]}
+              head={[t("orders.what"), t("stock.plate"), t("orders.by"), t("orders.state"), <span class="unseen">{t("orders.next")}</span>]}
               rows={todo.map((k) => ({
                 key: k.task,
                 cells: [

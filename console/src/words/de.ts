@@ -156,6 +156,7 @@ export const de: Words = {
   "orders.task.waiting": "wartet",
   "orders.task.assigned": "übernommen",
   "orders.task.underway": "unterwegs",
+  "orders.next": "Nächster Schritt",
   "orders.none": "Noch keine Bestellung.",
   "orders.order": "Bestellung",
   "orders.picked": "Gegriffen",

@@ -156,6 +156,7 @@ export const en = {
   "orders.task.waiting": "waiting",
   "orders.task.assigned": "taken",
   "orders.task.underway": "under way",
+  "orders.next": "Next step",
   "orders.none": "No online order yet.",
   "orders.order": "Order",
   "orders.picked": "Picked",
