@@ -98,7 +98,7 @@ export interface Robot {
 export interface Payment {
   visit: string; state: "open" | "contested" | "bad_debt" | "by_hand"; settled: boolean; currency: string; owed_minor: number;
   contested_minor: number; authorised_minor: number; captured_minor: number; refunded_minor: number;
-  asking: string | null; silences: number; pending: boolean; reason: string | null; changed_us: number | null; link?: string;
+  asking: string | null; asking_minor: number | null; silences: number; pending: boolean; reason: string | null; changed_us: number | null; link?: string;
 }
 
 /** Who is signed in; `null` until the server has said. */

@@ -107,12 +107,12 @@ function Pay() {
     <>
       {unpaid.map((p) => <p key={p.visit} role="alert" class="offline">{t("me.unpaid", { amount: money(p.owed_minor - p.contested_minor - p.captured_minor + p.refunded_minor) })}</p>)}
       {due.map((p) => {
-        const amount = money(p.owed_minor - p.contested_minor - p.captured_minor + p.refunded_minor);
+        const amount = money(p.asking_minor ?? 0);
         return (
           <section class="panel centre" key={p.visit} aria-labelledby={`pay-${p.visit}`}>
             <h2 id={`pay-${p.visit}`}>{t("me.pay", { amount })}</h2>
             <p>{t("me.payWhy")}</p>
-            <a class="primary big" href={p.link}>{t("me.payOpen")}</a>
+            <a class="pay big" href={p.link}>{t("me.payOpen")}</a>
             <p class="when">{t("me.payScan")}</p>
             <Qr text={p.link!} label={t("me.payCode", { amount })} />
           </section>

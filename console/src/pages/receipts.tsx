@@ -67,7 +67,7 @@ function Detail({ visit }: { visit: string }) {
                   <th scope="row"><span class="line-name">{l.quantity} × {l.name}</span><Explained changes={priced(l)?.explained ?? l.explained} /></th>
                   <td class="num">{money(priced(l)?.charge_minor ?? cost(l))}</td>
                   <td><Odds p={l.probability} low={l.review} /></td>
-                  <td>{!l.review ? t("receipts.paid") : answered(l.sku) === undefined ? <b class="flag">{t("receipts.open")}</b> : `${t("receipts.answered")}: ${answered(l.sku)}`}</td>
+                  <td>{!l.review ? t(p && !p.settled ? "receipts.charge" : "receipts.paid") : answered(l.sku) === undefined ? <b class="flag">{t("receipts.open")}</b> : `${t("receipts.answered")}: ${answered(l.sku)}`}</td>
                 </tr>
               ))}
             </tbody>

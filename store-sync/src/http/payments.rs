@@ -48,6 +48,8 @@ pub(super) struct Payment {
     refunded_minor: i64,
     /// What the gateway is being asked: `authorise`, `capture`, `release` or `refund`.
     asking: Option<&'static str>,
+    /// How much of it, minor units.
+    asking_minor: Option<i64>,
     /// Times that no answer came.
     silences: u32,
     /// Waits for the payer.
@@ -56,7 +58,7 @@ pub(super) struct Payment {
     reason: Option<String>,
     /// When it last changed.
     changed_us: Option<i64>,
-    /// Pays what is open by UPI: a link for the phone, and what a QR code holds.
+    /// Pays what is open by UPI: a link for the phone, and what a QR code holds. None while some of it is contested.
     #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<String>,
 }
@@ -96,7 +98,8 @@ fn payment(row: TripRow, payments: &Payments) -> Payment {
     let TripRow { trip, bill, changed_us, .. } = row;
     let ask = trip.ask.as_ref();
     let link = match (payments.upi(), ask) {
-        (Some(payee), Some(ask)) if ask.pending && ask.kind == AskKind::Capture => {
+        // Nobody is sent to pay what they contest: the link comes back with the answer.
+        (Some(payee), Some(ask)) if ask.pending && ask.kind == AskKind::Capture && !bill.is_contested() => {
             payee.link(ask.amount.minor, &reference_of(&trip.key()), &format!("Visit {}", trip.id)).ok()
         }
         _ => None,
@@ -117,6 +120,7 @@ fn payment(row: TripRow, payments: &Payments) -> Payment {
         captured_minor: trip.captured.minor,
         refunded_minor: trip.refunded.minor,
         asking: ask.map(|a| ask_name(a.kind)),
+        asking_minor: ask.map(|a| a.amount.minor),
         silences: ask.map_or(0, |a| a.silences),
         pending: ask.is_some_and(|a| a.pending),
         reason: trip.reason,
