@@ -198,7 +198,6 @@ export async function market({ browser, watch, fair, shot, tell }) {
     await page.locator(`.picks button[data-visit="${paid.visit}"]`).click();
     await page.getByText("coupon OPENING").first().waitFor();
     await page.getByText("Priced by version 1").waitFor();
-    await shot("prices", page);
     await fair("receipts, priced", page);
     // The shopper contests a line; staff let it stand.
     await phone.getByText("Why was I charged?").first().click();
