@@ -224,8 +224,7 @@ impl Store {
         }
         // The end of a handling is told at its end, and is news of its beginning.
         let told_later = matches!(input, Input::Handling(_));
-        if !told_later
-            && self.now.is_some_and(|now| input.time() < now) {
+        if !told_later && self.now.is_some_and(|now| input.time() < now) {
             self.counters.late += 1;
         }
         self.arrived += 1;
@@ -325,7 +324,8 @@ impl Store {
 
     /// Judges declared handlings that no shelf event to come can be part of.
     fn judge_handlings(&mut self, now: StoreTime) {
-        let until = self.held.iter().map(|(_, event)| event.start()).min().map_or(now, |start| start.min(now));
+        let until =
+            self.held.iter().map(|(_, event)| event.start()).min().map_or(now, |start| start.min(now));
         if self.attribution.judge_handlings(until) {
             self.update_carts(now);
         }

@@ -138,7 +138,8 @@ fn a_declaration_that_comes_after_the_shelf_event_counts_as_well() {
     robot(1, 7.0, 14.0).into_iter().for_each(|input| store.handle(input));
     decisions.extend(store.advance(at(40.0)));
     decisions.extend(store.finish());
-    let carts = decisions.iter().filter(|d| matches!(d, Decision::CartChanged { lines, .. } if !lines.is_empty()));
+    let carts =
+        decisions.iter().filter(|d| matches!(d, Decision::CartChanged { lines, .. } if !lines.is_empty()));
     assert_eq!(carts.count(), 0, "{decisions:?}");
 }
 

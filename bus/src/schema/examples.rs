@@ -2,10 +2,11 @@
 
 use crate::payload::{
     Ack, Alike, AskKind, Candidate, CartChanged, CommandAnswered, Counts, DeviceFault, Event, EventBody,
-    GateDirection, GatePassed, Handover, IfShort, ItemAttributed, Line, MoneyState, OrderChanged, OrderLine,
-    OrderMoney, OrderState, PaymentAsk, PaymentChanged, People, Person, PlateDelta, RefundIssued, RefundLine,
-    Resend, ReviewAnswered, ShelfChanged, ShopperForgotten, ShopperPosition, Shoppers, Status, StockCounted,
-    TaskChanged, TaskKind, TaskState, Tracklet, TripState, VisitClosed, VisitOpened, Watermark,
+    GateDirection, GatePassed, Handling, Handlings, Handover, IfShort, ItemAttributed, Line, MoneyState,
+    OrderChanged, OrderLine, OrderMoney, OrderState, PaymentAsk, PaymentChanged, People, Person, PlateDelta,
+    RefundIssued, RefundLine, Resend, ReviewAnswered, ShelfChanged, ShopperForgotten, ShopperPosition,
+    Shoppers, Status, StockCounted, TaskChanged, TaskKind, TaskState, Tracklet, TripState, VisitClosed,
+    VisitOpened, Watermark,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -157,6 +158,26 @@ pub fn examples() -> Vec<Example> {
                 source: "scale-3".to_owned(),
                 uptime_ms: 120_350,
                 counts: vec![Some(211_873), None, Some(-40_112)],
+            },
+        ),
+        example(
+            "Handlings",
+            "a robot picks",
+            "A robot has just taken one item of two for an order.",
+            Handlings {
+                source: "ledger".to_owned(),
+                time_us: START_US + 16_000_000,
+                handlings: vec![Handling {
+                    handling: "pick.6979d5a1-3.o1-1".to_owned(),
+                    task: "o1-1".to_owned(),
+                    by: "acme/amr-1".to_owned(),
+                    plates: vec!["1/5/10".to_owned()],
+                    sku: "632565000012".to_owned(),
+                    quantity: 2,
+                    from_us: START_US + 7_500_000,
+                    to_us: Some(START_US + 15_600_000),
+                    moved: Some(2),
+                }],
             },
         ),
     ]);

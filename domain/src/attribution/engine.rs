@@ -91,7 +91,12 @@ impl Attribution {
     /// A belief in which nobody holds anything.
     #[must_use]
     pub fn new(layout: &StoreLayout, config: AttributionConfig) -> Self {
-        Self { config, catalogue: Catalogue::new(layout), clusters: Vec::new(), handlings: Handlings::default() }
+        Self {
+            config,
+            catalogue: Catalogue::new(layout),
+            clusters: Vec::new(),
+            handlings: Handlings::default(),
+        }
     }
 
     fn pruning(&self) -> Pruning {
@@ -130,7 +135,8 @@ impl Attribution {
         for content in &mut contents {
             content.log_weight += views.iter().map(|view| view.log_likelihood(content)).sum::<f64>();
         }
-        let mut actors = ActorCache { reach, shoppers: &shoppers, staff, declared, event, cache: BTreeMap::new() };
+        let mut actors =
+            ActorCache { reach, shoppers: &shoppers, staff, declared, event, cache: BTreeMap::new() };
 
         let mut grown = Vec::new();
         let mut explained: Vec<(Deeds, f64)> = Vec::new();
