@@ -206,7 +206,7 @@ async fn a_robot_picks_beside_a_shopper_and_nobody_pays_for_it() {
     };
     // They run until the test's process ends, as a device's do until it is switched off.
     std::thread::spawn(move || edge_agent::roles::run(&options, &[Role::Floor, Role::Shelf]));
-    let scales = Scales::start(&store, &bus, 5).unwrap();
+    let scales = Scales::start(&store, &bus, 5, None).unwrap();
     let floor = store.layout.robots.clone().unwrap();
     let setting = peer::Setting {
         url: bus.clone(),

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use linefree_bus::url::BusUrl;
-use linefree_recording::StoreFile;
+use linefree_recording::{Recording, StoreFile};
 
 use faults::Faults;
 use scales::Scales;
@@ -54,6 +54,9 @@ pub struct AmrArgs {
     /// Simulate the store's scales that are read over the bus as well: they feel what robots take
     #[arg(long)]
     scales: bool,
+    /// With --scales: what lies on the plates is this recording's, as if it were played now
+    #[arg(long, value_name = "DIR", requires = "scales")]
+    replay: Option<PathBuf>,
 }
 
 /// Runs robots until Ctrl-C.
@@ -74,7 +77,9 @@ pub fn run(args: &AmrArgs) -> anyhow::Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let scales = args.scales.then(|| Scales::start(&store, &args.bus, args.seed)).transpose()?;
+        let played = args.replay.as_ref().map(Recording::open).transpose()?;
+        let start = || Scales::start(&store, &args.bus, args.seed, played.as_ref());
+        let scales = args.scales.then(start).transpose()?;
         let mut fleet = Vec::with_capacity(count);
         for robot in 0..count {
             let setting = peer::Setting {

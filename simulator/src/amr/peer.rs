@@ -58,7 +58,7 @@ impl Running {
 }
 
 /// Wall clock, microseconds since the Unix epoch.
-fn wall_us() -> i64 {
+pub(super) fn wall_us() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
