@@ -17,10 +17,10 @@ use anyhow::{Context, Result};
 /// In a recording's folder: the robots of its store.
 pub const ROBOTS: &str = "robots.toml";
 /// When the order comes, after the roles' start: the robot is at the shelf when the shopper is.
-pub const ORDER_AFTER: Duration = Duration::from_secs(20);
+pub const ORDER_AFTER: Duration = Duration::from_secs(14);
 /// The order's id.
 pub const ORDER: &str = "demo-1";
-/// What is ordered: the product of plate e/1/2.
+/// What is ordered: the product of plate a/1/1, and of others that it lies no more of.
 const SKU: &str = "2000000000022";
 /// Counts a gram of the simulated scale.
 const COUNTS_PER_G: f64 = 100.0;
