@@ -102,7 +102,7 @@ impl MasterControl {
         self.handling_log.all.retain(|id, noted| {
             let ended_us = noted.handling.to_us.unwrap_or(noted.handling.from_us + LONGEST_US);
             let of_late = now_us - ended_us < TOLD_US;
-            of_late || (noted.robot == v && state.action(id).is_some()) || noted.robot != v
+            of_late || noted.robot != v || state.action(id).is_some()
         });
     }
 
