@@ -25,7 +25,7 @@ enum Whose {
     Any,
 }
 
-use TopicKind::{Ack, Counts, Event, People, Progress, Resend, Shoppers, Status, Watermark};
+use TopicKind::{Ack, Counts, Event, Handlings, People, Progress, Resend, Shoppers, Status, Watermark};
 use Whose::{Any, Own};
 
 type Rules = &'static [(TopicKind, Whose)];
@@ -50,11 +50,19 @@ fn rules(role: &str) -> (Rules, Rules) {
         ),
         "floor" => (
             &[(Event, Own), (Watermark, Own), (Status, Own), (Shoppers, Own), (Progress, Own), (Resend, Any)],
-            &[(Status, Own), (People, Any), (Event, Any), (Watermark, Any), (Ack, Own), (Resend, Own)],
+            &[
+                (Status, Own),
+                (People, Any),
+                (Event, Any),
+                (Watermark, Any),
+                (Handlings, Any),
+                (Ack, Own),
+                (Resend, Own),
+            ],
         ),
         "scale" => (&[(Counts, Own), (Status, Own)], &[(Status, Own)]),
         "ledger" => (
-            &[(Event, Own), (Watermark, Own), (Status, Own), (Ack, Any), (Resend, Any)],
+            &[(Event, Own), (Watermark, Own), (Status, Own), (Handlings, Own), (Ack, Any), (Resend, Any)],
             &[
                 (Event, Any),
                 (Watermark, Any),

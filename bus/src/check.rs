@@ -4,7 +4,8 @@
 //! non-finite number is refused here, with its path, before it can become a payload that nobody can read.
 
 use crate::payload::{
-    Ack, Counts, Event, EventBody, ItemAttributed, Line, People, Resend, Shoppers, Status, Watermark,
+    Ack, Counts, Event, EventBody, Handlings, ItemAttributed, Line, People, Resend, Shoppers, Status,
+    Watermark,
 };
 use crate::topic::TopicKind;
 
@@ -236,6 +237,42 @@ impl Payload for Counts {
         if self.counts.len() > COUNTS_MAX {
             let why = format!("{} counts, at most {COUNTS_MAX}", self.counts.len());
             return Err(Problem { path: "counts".to_owned(), why });
+        }
+        Ok(())
+    }
+}
+
+/// Most handlings in one message, and most plates of one.
+const HANDLINGS_MAX: usize = 256;
+const HANDLED_PLATES_MAX: usize = 64;
+
+impl Payload for Handlings {
+    fn fits(kind: TopicKind) -> bool {
+        kind == TopicKind::Handlings
+    }
+
+    fn source(&self) -> Option<&str> {
+        Some(&self.source)
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        if self.handlings.len() > HANDLINGS_MAX {
+            let why = format!("{} handlings, at most {HANDLINGS_MAX}", self.handlings.len());
+            return Err(Problem { path: "handlings".to_owned(), why });
+        }
+        for (i, handling) in self.handlings.iter().enumerate() {
+            let bad = |field: &str, why: &str| {
+                Err(Problem { path: format!("handlings[{i}].{field}"), why: why.to_owned() })
+            };
+            if handling.plates.is_empty() || handling.plates.len() > HANDLED_PLATES_MAX {
+                return bad("plates", "a handling has 1 to 64 plates");
+            }
+            if handling.quantity == 0 {
+                return bad("quantity", "a handling moves something");
+            }
+            if handling.to_us.is_some_and(|to_us| to_us < handling.from_us) {
+                return bad("to_us", "it ends before it begins");
+            }
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 //! Times are `time_us`, microseconds since the Unix epoch. Lengths are metres, weights grams, money minor units.
 
 mod commerce;
+mod handlings;
 mod orders;
 mod payment;
 mod pricing;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 pub use commerce::{
     CommandAnswered, RefundIssued, RefundLine, ReviewAnswered, ShopperForgotten, StockCounted,
 };
+pub use handlings::{Handling, Handlings};
 pub use orders::{
     Handover, IfShort, MoneyState, OrderChanged, OrderLine, OrderMoney, OrderQuestion, OrderState,
     TaskChanged, TaskKind, TaskState,

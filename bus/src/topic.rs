@@ -34,6 +34,8 @@ pub enum TopicKind {
     Resend,
     /// [`Counts`](crate::payload::Counts) of a scale's controller.
     Counts,
+    /// [`Handlings`](crate::payload::Handlings) of robots at shelves.
+    Handlings,
 }
 
 /// Delivery promised by one hop of MQTT. Never enough by itself: see the crate's documentation.
@@ -63,7 +65,7 @@ pub struct TopicRow {
 }
 
 /// The table. Documentation and AsyncAPI are generated from it.
-pub const TOPICS: [TopicRow; 9] = [
+pub const TOPICS: [TopicRow; 10] = [
     TopicRow {
         kind: TopicKind::People,
         pattern: "camera/{source}/people",
@@ -135,6 +137,14 @@ pub const TOPICS: [TopicRow; 9] = [
         delivery: Delivery::AtMostOnce,
         retained: false,
         purpose: "Raw counts of a scale's microcontroller, for the shelf role.",
+    },
+    TopicRow {
+        kind: TopicKind::Handlings,
+        pattern: "robots/{source}/handlings",
+        payload: "Handlings",
+        delivery: Delivery::AtMostOnce,
+        retained: false,
+        purpose: "What robots handle at shelves, for the floor role; repeated while there is something to tell.",
     },
 ];
 

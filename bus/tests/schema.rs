@@ -3,7 +3,7 @@
 
 use jsonschema::Validator;
 use linefree_bus::codec;
-use linefree_bus::payload::{Ack, Counts, Event, People, Resend, Shoppers, Status, Watermark};
+use linefree_bus::payload::{Ack, Counts, Event, Handlings, People, Resend, Shoppers, Status, Watermark};
 use linefree_bus::schema::{examples, files, schemas};
 use linefree_bus::topic::{TOPICS, Topic, TopicRow};
 use serde_json::{Value, json};
@@ -26,6 +26,7 @@ fn decodes(payload: &str, value: &Value) -> Result<(), String> {
         "Ack" => codec::decode::<Ack>(&topic, &bytes).map(drop),
         "Counts" => codec::decode::<Counts>(&topic, &bytes).map(drop),
         "Event" => codec::decode::<Event>(&topic, &bytes).map(drop),
+        "Handlings" => codec::decode::<Handlings>(&topic, &bytes).map(drop),
         "People" => codec::decode::<People>(&topic, &bytes).map(drop),
         "Resend" => codec::decode::<Resend>(&topic, &bytes).map(drop),
         "Shoppers" => codec::decode::<Shoppers>(&topic, &bytes).map(drop),

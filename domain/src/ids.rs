@@ -256,6 +256,10 @@ index_id! {
     /// A person on the floor plane, as the floor role numbers them; not used twice within a run.
     ShopperId(u32)
 }
+index_id! {
+    /// A declared handling, as whoever hands declarations to the core numbers them; not used twice within a run.
+    HandlingId(u32)
+}
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::attribution::{Attribution, AttributionConfig, Candidate, ProductView, Reach, ReachConfig};
+use crate::attribution::{
+    Attribution, AttributionConfig, Candidate, Handling, JUDGED_AFTER_S, ProductView, Reach, ReachConfig,
+};
 use crate::cart::{CartPolicy, Line, Receipt, lines};
 use crate::floor::{FloorConfig, FloorEvent, FloorTracker, PeopleObservation};
 use crate::ids::{ProductIndex, ShopperId, VisitId};
@@ -47,6 +49,8 @@ pub enum Input {
     Gate(GatePassed),
     /// Product vision looked at a shelf.
     View(ProductView),
+    /// Somebody whom no camera follows says what they do at a shelf, or how it ended.
+    Handling(Handling),
 }
 
 impl Input {
@@ -56,6 +60,8 @@ impl Input {
             Self::Shelf { event, .. } => event.end(),
             Self::Gate(passed) => passed.time,
             Self::View(view) => view.time,
+            // Before every shelf event that may be part of it, however late it is told.
+            Self::Handling(handling) => handling.from,
         }
     }
 
@@ -65,7 +71,8 @@ impl Input {
             Self::Gate(passed) => (0, passed.gate.0),
             Self::People(observation) => (1, observation.camera.0),
             Self::View(_) => (2, 0),
-            Self::Shelf { event, .. } => (3, event.changes.first().map_or(0, |c| c.plate.0)),
+            Self::Handling(_) => (3, 0),
+            Self::Shelf { event, .. } => (4, event.changes.first().map_or(0, |c| c.plate.0)),
         }
     }
 }
@@ -108,6 +115,8 @@ pub struct StoreCounters {
     pub gates: u64,
     /// Looks of product vision.
     pub views: u64,
+    /// Declarations of handlings.
+    pub handlings: u64,
     /// Inputs that came after their moment had passed; they are still used, at once.
     pub late: u64,
 }
@@ -211,8 +220,11 @@ impl Store {
             Input::Shelf { .. } => self.counters.shelf_events += 1,
             Input::Gate(_) => self.counters.gates += 1,
             Input::View(_) => self.counters.views += 1,
+            Input::Handling(_) => self.counters.handlings += 1,
         }
-        if self.now.is_some_and(|now| input.time() < now) {
+        // The end of a handling is told at its end, and is news of its beginning.
+        let told_later = matches!(input, Input::Handling(_));
+        if !told_later && self.now.is_some_and(|now| input.time() < now) {
             self.counters.late += 1;
         }
         self.arrived += 1;
@@ -246,6 +258,7 @@ impl Store {
         }
         if let Some(now) = self.now {
             self.explain_held(now, 0.0);
+            self.judge_handlings(now.plus_s(2.0 * JUDGED_AFTER_S));
             self.visits.advance(now, &self.layout, &self.floor);
             self.open_unknown(now);
         }
@@ -261,6 +274,7 @@ impl Store {
             self.now = Some(now);
             self.follow_floor();
             self.explain_held(now, PATIENCE_S);
+            self.judge_handlings(now);
             self.visits.advance(now, &self.layout, &self.floor);
             self.floor.expect(self.visits.unmatched(now));
             self.close(Some(now));
@@ -288,6 +302,7 @@ impl Store {
                 }
                 self.views.push_back(view);
             }
+            Input::Handling(handling) => self.attribution.declare(handling),
         }
     }
 
@@ -304,6 +319,15 @@ impl Store {
             if let Some((tag, event)) = self.held.pop_front() {
                 self.explain(tag, &event);
             }
+        }
+    }
+
+    /// Judges declared handlings that no shelf event to come can be part of.
+    fn judge_handlings(&mut self, now: StoreTime) {
+        let until =
+            self.held.iter().map(|(_, event)| event.start()).min().map_or(now, |start| start.min(now));
+        if self.attribution.judge_handlings(until) {
+            self.update_carts(now);
         }
     }
 

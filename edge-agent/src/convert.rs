@@ -4,10 +4,10 @@
 //! that are none are refused with a sentence that says which.
 
 use linefree_bus::payload;
-use linefree_domain::attribution::Candidate;
+use linefree_domain::attribution::{Candidate, Handling};
 use linefree_domain::cart::{Line, Receipt};
 use linefree_domain::floor::{PeopleObservation, Person, Shopper};
-use linefree_domain::ids::{Credential, TrackId, TrackletId, VisitId};
+use linefree_domain::ids::{Credential, HandlingId, ProductIndex, TrackId, TrackletId, VisitId};
 use linefree_domain::layout::StoreLayout;
 use linefree_domain::shelf::{PlateChange, ShelfEvent};
 use linefree_domain::store::Store;
@@ -145,6 +145,35 @@ pub fn shelf_in(message: &payload::ShelfChanged, layout: &StoreLayout) -> Result
         return Err("a shelf event without a plate".into());
     }
     Ok(ShelfEvent { changes })
+}
+
+/// A robot's handling from the bus, under the number that the caller gives it.
+///
+/// # Errors
+/// A sentence that says what is wrong with the message.
+pub fn handling_in(
+    message: &payload::Handling,
+    id: HandlingId,
+    layout: &StoreLayout,
+) -> Result<Handling, String> {
+    let plate = |name: &String| {
+        layout
+            .plate(name)
+            .ok_or_else(|| format!("a handling at plate {name:?}, which store.toml does not have"))
+    };
+    let product =
+        layout.products.iter().position(|p| p.sku.to_string() == message.sku).ok_or_else(|| {
+            format!("a handling of product {:?}, which store.toml does not have", message.sku)
+        })?;
+    Ok(Handling {
+        id,
+        plates: message.plates.iter().map(plate).collect::<Result<_, _>>()?,
+        product: ProductIndex(product),
+        quantity: message.quantity,
+        from: StoreTime::from_micros(message.from_us),
+        to: message.to_us.map(StoreTime::from_micros),
+        moved: message.moved,
+    })
 }
 
 /// A gate event as the bus carries it.

@@ -77,7 +77,8 @@ refuse=P (an order is refused), and times an hour: stuck=N, fatal=N, dropout=N.
 Examples:
   simulator amr --bus mqtt://127.0.0.1:1883 --store store.toml
   simulator amr --store store.toml --count 2 --speed 5
-  simulator amr --store store.toml --faults fumble=0.05,dropout=2 --seed 7")]
+  simulator amr --store store.toml --faults fumble=0.05,dropout=2 --seed 7
+  simulator amr --store store.toml --scales                    scales read over the bus feel what they pick")]
     Amr(amr::AmrArgs),
     /// Orders to suppliers in a simulated year: the store's method beside two rules of thumb
     #[command(after_help = "\

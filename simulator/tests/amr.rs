@@ -232,7 +232,8 @@ async fn over_a_broker_a_pick_is_done_and_every_message_fits() {
     assert_eq!(heard.recv().await, Some(PeerEvent::Connected));
     let config = RobotsConfig { url: broker.url(), identity: None, eyes: Box::new(|| None) };
     let mut robots = Robots::start(&layout, config).unwrap();
-    let setting = peer::Setting { url: broker.url(), speed: 30.0, seed: 1, faults: Faults::default() };
+    let setting =
+        peer::Setting { url: broker.url(), speed: 30.0, seed: 1, faults: Faults::default(), scales: None };
     let running: Vec<peer::Running> = (0..2).map(|i| peer::start(&floor, i, &setting).unwrap()).collect();
     robots.commands.send(Command::Assign(pick("t-1", 40, i64::MAX / 2))).await.unwrap();
     let mut updates = robots.updates.take().unwrap();
@@ -286,7 +287,7 @@ async fn a_robot_that_is_cut_off_leaves_its_will() {
     assert_eq!(heard.recv().await, Some(PeerEvent::Connected));
     // A dropout a second, of its own time.
     let faults = Faults { dropout: 3600.0, ..Faults::default() };
-    let setting = peer::Setting { url: broker.url(), speed: 1.0, seed: 3, faults };
+    let setting = peer::Setting { url: broker.url(), speed: 1.0, seed: 3, faults, scales: None };
     let running = peer::start(&floor, 0, &setting).unwrap();
     let broken = async {
         loop {

@@ -145,7 +145,8 @@ async fn vda5050_sdk_reads_every_message() {
     let (_ear, mut heard) = ear(&broker).await;
     let config = RobotsConfig { url: broker.url(), identity: None, eyes: Box::new(|| None) };
     let mut robots = Robots::start(&layout, config).unwrap();
-    let setting = peer::Setting { url: broker.url(), speed: 30.0, seed: 1, faults: Faults::default() };
+    let setting =
+        peer::Setting { url: broker.url(), speed: 30.0, seed: 1, faults: Faults::default(), scales: None };
     let running: Vec<peer::Running> = (0..2).map(|i| peer::start(&floor, i, &setting).unwrap()).collect();
     let mut updates = robots.updates.take().unwrap();
     robots.commands.send(Command::Assign(pick("t-1", 22, i64::MAX / 2))).await.unwrap();

@@ -52,8 +52,13 @@ async fn a_robot_fetches_what_a_customer_ordered() {
     })
     .await
     .unwrap();
-    let setting =
-        peer::Setting { url: server.bus().clone(), speed: 30.0, seed: 3, faults: Faults::default() };
+    let setting = peer::Setting {
+        url: server.bus().clone(),
+        speed: 30.0,
+        seed: 3,
+        faults: Faults::default(),
+        scales: None,
+    };
     let robots: Vec<peer::Running> = (0..2).map(|i| peer::start(&floor, i, &setting).unwrap()).collect();
     let base = format!("http://{}", server.console());
 

@@ -181,7 +181,8 @@ impl Intake {
             | Incoming::Progress(_)
             | Incoming::Ack(_)
             | Incoming::Resend(_)
-            | Incoming::Counts(_) => {}
+            | Incoming::Counts(_)
+            | Incoming::Handlings(_) => {}
         }
         count(&self.live.counters.messages, 1);
     }

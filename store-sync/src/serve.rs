@@ -35,6 +35,7 @@ use crate::outbox::nats::{NatsTrunk, TrunkUrl};
 use crate::outbox::{Deliver, Outbox, RunningOutbox};
 use crate::payments::{PaymentSettings, RunningPayments};
 use crate::projecting::{Progress, Projecting, Waker, Written};
+use crate::robots::handlings;
 use crate::robots::service::{Robots, RobotsConfig};
 use crate::signed::SigningKey;
 
@@ -314,6 +315,9 @@ impl Server {
         config.identity = bus_identity;
         let (client, inbox) = BusClient::connect(config)?;
         let (stop, stopped) = watch::channel(false);
+        if let Some(running) = &robots {
+            tokio::spawn(handlings::tell(running.handlings.clone(), client.clone(), stopped.clone()));
+        }
         let intake = Intake::new(
             ledger,
             client,

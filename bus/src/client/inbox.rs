@@ -1,7 +1,7 @@
 //! What has been received and waits to be consumed, in order and bounded.
 
 use super::{ClientLimits, Shared, lock};
-use crate::payload::{Ack, Counts, Event, People, Resend, Shoppers, Status, Watermark};
+use crate::payload::{Ack, Counts, Event, Handlings, People, Resend, Shoppers, Status, Watermark};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
@@ -32,6 +32,8 @@ pub enum Incoming {
     Resend(Resend),
     /// What a scale's controller has measured.
     Counts(Counts),
+    /// What robots handle at shelves.
+    Handlings(Handlings),
     /// Connected to the broker and subscribed.
     Connected,
     /// The connection is lost; it is being made again.
@@ -57,6 +59,7 @@ impl Incoming {
                 | Self::Shoppers { .. }
                 | Self::Progress(_)
                 | Self::Counts(_)
+                | Self::Handlings(_)
                 | Self::Malformed { .. }
         )
     }

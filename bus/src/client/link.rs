@@ -247,6 +247,7 @@ fn decode(topic: &Topic, bytes: &[u8]) -> Result<Incoming, String> {
         TopicKind::Ack => codec::decode(topic, bytes).map(Incoming::Ack),
         TopicKind::Resend => codec::decode(topic, bytes).map(Incoming::Resend),
         TopicKind::Counts => codec::decode(topic, bytes).map(Incoming::Counts),
+        TopicKind::Handlings => codec::decode(topic, bytes).map(Incoming::Handlings),
     };
     message.map_err(|e| e.to_string())
 }

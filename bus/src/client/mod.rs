@@ -221,6 +221,7 @@ impl Shared {
             Outgoing::Ack(a) => packet(&build(TopicKind::Ack, &a.source)?, a),
             Outgoing::Resend(r) => packet(&build(TopicKind::Resend, &r.source)?, r),
             Outgoing::Counts(c) => packet(&build(TopicKind::Counts, &c.source)?, c),
+            Outgoing::Handlings(h) => packet(&build(TopicKind::Handlings, &h.source)?, h),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{ClientLimits, PublishError, lock};
 use crate::codec;
-use crate::payload::{Ack, Counts, Event, People, Resend, Shoppers, Status, Watermark};
+use crate::payload::{Ack, Counts, Event, Handlings, People, Resend, Shoppers, Status, Watermark};
 use crate::topic::{Topic, TopicKind};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
@@ -45,6 +45,8 @@ pub enum Outgoing {
     Resend(Resend),
     /// What a scale's controller has measured.
     Counts(Counts),
+    /// What robots handle at shelves.
+    Handlings(Handlings),
 }
 
 /// An encoded message.
@@ -68,7 +70,8 @@ fn class(kind: TopicKind) -> usize {
         | TopicKind::Shoppers
         | TopicKind::Watermark
         | TopicKind::Progress
-        | TopicKind::Counts => MOMENTARY,
+        | TopicKind::Counts
+        | TopicKind::Handlings => MOMENTARY,
         TopicKind::Status | TopicKind::Ack | TopicKind::Resend => CONTROL,
         TopicKind::Event => EVENTS,
     }

@@ -2,12 +2,13 @@
 
 use crate::payload::{
     Ack, Alike, AskKind, Candidate, CartChanged, CommandAnswered, Commission, ContestChanged, ContestState,
-    Counts, Coupon, Deal, DeviceFault, Event, EventBody, GateDirection, GatePassed, GroupPrice, Handover,
-    IfShort, ItemAttributed, Line, Loyalty, MoneyState, MultiBuy, Off, OrderChanged, OrderLine, OrderMoney,
-    OrderState, PaymentAsk, PaymentChanged, People, Person, PlateDelta, PriceRules, PriceRulesChanged,
-    PriceStep, PriceWhy, PricedLine, ReceiptPriced, RefundIssued, RefundLine, Resend, ReviewAnswered,
-    SellerShare, ShelfChanged, ShopperForgotten, ShopperPosition, Shoppers, SoldAs, Status, StockCounted,
-    TaskChanged, TaskKind, TaskState, TaxRate, Tracklet, TripState, VisitClosed, VisitOpened, Watermark,
+    Counts, Coupon, Deal, DeviceFault, Event, EventBody, GateDirection, GatePassed, GroupPrice, Handling,
+    Handlings, Handover, IfShort, ItemAttributed, Line, Loyalty, MoneyState, MultiBuy, Off, OrderChanged,
+    OrderLine, OrderMoney, OrderState, PaymentAsk, PaymentChanged, People, Person, PlateDelta, PriceRules,
+    PriceRulesChanged, PriceStep, PriceWhy, PricedLine, ReceiptPriced, RefundIssued, RefundLine, Resend,
+    ReviewAnswered, SellerShare, ShelfChanged, ShopperForgotten, ShopperPosition, Shoppers, SoldAs, Status,
+    StockCounted, TaskChanged, TaskKind, TaskState, TaxRate, Tracklet, TripState, VisitClosed, VisitOpened,
+    Watermark,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -159,6 +160,26 @@ pub fn examples() -> Vec<Example> {
                 source: "scale-3".to_owned(),
                 uptime_ms: 120_350,
                 counts: vec![Some(211_873), None, Some(-40_112)],
+            },
+        ),
+        example(
+            "Handlings",
+            "a robot picks",
+            "A robot has just taken one item of two for an order.",
+            Handlings {
+                source: "ledger".to_owned(),
+                time_us: START_US + 16_000_000,
+                handlings: vec![Handling {
+                    handling: "pick.6979d5a1-3.o1-1".to_owned(),
+                    task: "o1-1".to_owned(),
+                    by: "acme/amr-1".to_owned(),
+                    plates: vec!["1/5/10".to_owned()],
+                    sku: "632565000012".to_owned(),
+                    quantity: 2,
+                    from_us: START_US + 7_500_000,
+                    to_us: Some(START_US + 15_600_000),
+                    moved: Some(2),
+                }],
             },
         ),
     ]);

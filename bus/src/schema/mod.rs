@@ -9,7 +9,7 @@ mod tables;
 pub use examples::{Example, examples};
 
 use crate::codec::MAX_PAYLOAD_BYTES;
-use crate::payload::{Ack, Counts, Event, People, Resend, Shoppers, Status, Watermark};
+use crate::payload::{Ack, Counts, Event, Handlings, People, Resend, Shoppers, Status, Watermark};
 use crate::topic::{Delivery, PREFIX, TOPICS, TopicRow};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -29,6 +29,7 @@ pub fn schemas() -> BTreeMap<&'static str, Schema> {
         ("Ack", schema::<Ack>()),
         ("Counts", schema::<Counts>()),
         ("Event", schema::<Event>()),
+        ("Handlings", schema::<Handlings>()),
         ("People", schema::<People>()),
         ("Resend", schema::<Resend>()),
         ("Shoppers", schema::<Shoppers>()),

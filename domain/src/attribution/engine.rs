@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::content::{Action, Catalogue, Content};
+use super::handling::{Declared, Handling, Handlings};
 use super::hypotheses::{Cluster, Holder, Hypothesis, Pruning, log_add};
 use super::reach::Reach;
 use super::view::ProductView;
-use crate::ids::{PlateIndex, ProductIndex, ShopperId};
+use crate::ids::{HandlingId, PlateIndex, ProductIndex, ShopperId};
 use crate::layout::StoreLayout;
 use crate::shelf::{PlateChange, ShelfEvent};
+use crate::time::StoreTime;
 
 /// Limits and priors of attribution.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,6 +47,8 @@ impl Default for AttributionConfig {
 pub struct Candidate {
     /// Who; none for somebody whom no camera sees.
     pub shopper: Option<ShopperId>,
+    /// The declared handling that did it, if one did.
+    pub handling: Option<HandlingId>,
     /// What; none when nothing moved, or something that is not in the catalogue.
     pub product: Option<ProductIndex>,
     /// How many were taken (positive) or put (negative).
@@ -68,12 +72,13 @@ pub struct Attribution {
     config: AttributionConfig,
     catalogue: Catalogue,
     clusters: Vec<Cluster>,
+    handlings: Handlings,
 }
 
-/// Who did one action, with the log of their share.
+/// Who may have done one action, with the log of their share.
 type Actor = (Option<ShopperId>, f64);
-/// Who did what, action by action.
-type Deeds = Vec<(Option<ShopperId>, Action)>;
+/// Who did what, action by action; none for somebody whom no camera sees.
+type Deeds = Vec<(Option<Holder>, Action)>;
 
 /// A product belongs nowhere more than this far down, so that a wrong planogram can be outvoted by weight.
 const TAKE_FLOOR: f64 = 1e-6;
@@ -86,7 +91,12 @@ impl Attribution {
     /// A belief in which nobody holds anything.
     #[must_use]
     pub fn new(layout: &StoreLayout, config: AttributionConfig) -> Self {
-        Self { config, catalogue: Catalogue::new(layout), clusters: Vec::new() }
+        Self {
+            config,
+            catalogue: Catalogue::new(layout),
+            clusters: Vec::new(),
+            handlings: Handlings::default(),
+        }
     }
 
     fn pruning(&self) -> Pruning {
@@ -106,6 +116,8 @@ impl Attribution {
         let plates: Vec<PlateIndex> = event.changes.iter().map(|c| c.plate).collect();
         let mut holders: Vec<Holder> = shoppers.iter().map(|s| Holder::Shopper(*s)).collect();
         holders.extend(plates.iter().map(|p| Holder::Place(*p)));
+        let declared = self.handlings.during(event);
+        holders.extend(declared.iter().map(Declared::holder));
         let cluster = self.gather(&holders);
         holders.extend(cluster.owners_of(&shoppers).into_iter().map(Holder::Shopper));
 
@@ -115,6 +127,7 @@ impl Attribution {
             .flat_map(|h| h.holdings.keys())
             .filter(|(holder, _)| holders.contains(holder))
             .map(|(_, product)| *product)
+            .chain(declared.iter().map(|d| d.product))
             .collect();
         held.sort_unstable();
         held.dedup();
@@ -122,7 +135,8 @@ impl Attribution {
         for content in &mut contents {
             content.log_weight += views.iter().map(|view| view.log_likelihood(content)).sum::<f64>();
         }
-        let mut actors = ActorCache { reach, shoppers: &shoppers, staff, event, cache: BTreeMap::new() };
+        let mut actors =
+            ActorCache { reach, shoppers: &shoppers, staff, declared, event, cache: BTreeMap::new() };
 
         let mut grown = Vec::new();
         let mut explained: Vec<(Deeds, f64)> = Vec::new();
@@ -188,20 +202,28 @@ impl Attribution {
         let (takes, puts): (Vec<_>, Vec<_>) = content.actions.iter().partition(|(a, _)| a.count > 0);
         for (action, run) in takes.into_iter().chain(puts) {
             let changes = &event.changes[run.clone()];
-            let who = actors.of(run.start, run.end);
-            let staff = actors.staff;
+            let (who, people) = actors.of(run.start, run.end);
+            let (staff, declared) = (actors.staff, &actors.declared);
             branches = branches
                 .into_iter()
                 .flat_map(|(base, done)| {
-                    who.iter()
-                        .map(|(shopper, log_share)| {
+                    let people_did = who.iter().map(|(shopper, log_share)| {
+                        let owner = shopper.map(|name| base.owner(name));
+                        let stocks = owner.is_some_and(|who| staff.contains(&who));
+                        (owner.map(Holder::Shopper), stocks, *log_share)
+                    });
+                    let was_declared = declared.iter().filter_map(|d| {
+                        let log_share = d.log_share(*action, changes, people, &base)?;
+                        Some((Some(d.holder()), true, log_share))
+                    });
+                    people_did
+                        .chain(was_declared)
+                        .map(|(holder, stocks, log_share)| {
                             let mut next = base.clone();
-                            let owner = shopper.map(|name| next.owner(name));
-                            let stocks = owner.is_some_and(|who| staff.contains(&who));
                             next.log_weight +=
-                                log_share + self.apply(&mut next, *action, owner, stocks, changes);
+                                log_share + self.apply(&mut next, *action, holder, stocks, changes);
                             let mut done = done.clone();
-                            done.push((owner, *action));
+                            done.push((holder, *action));
                             (next, done)
                         })
                         .collect::<Vec<_>>()
@@ -221,7 +243,7 @@ impl Attribution {
         &self,
         hypothesis: &mut Hypothesis,
         action: Action,
-        shopper: Option<ShopperId>,
+        holder: Option<Holder>,
         stocks: bool,
         changes: &[PlateChange],
     ) -> f64 {
@@ -233,13 +255,20 @@ impl Attribution {
             for change in changes {
                 lying += hypothesis.remove(Holder::Place(change.plate), product, n - lying);
             }
-            if let Some(shopper) = shopper {
-                hypothesis.add(Holder::Shopper(shopper), product, n);
+            if let Some(holder) = holder {
+                hypothesis.add(holder, product, n);
             }
             let misplaced = if lying > 0 { self.config.misplaced_belongs } else { 0.0 };
             return home.max(misplaced).max(TAKE_FLOOR).ln();
         }
-        let held = shopper.map_or(0, |s| hypothesis.remove(Holder::Shopper(s), product, n));
+        let held = match holder {
+            Some(handling @ Holder::Handling(_)) => {
+                hypothesis.add(handling, product, n);
+                n
+            }
+            Some(shopper) => hypothesis.remove(shopper, product, n),
+            None => 0,
+        };
         let unseen = if stocks { 0.0 } else { f64::from(n - held) * self.config.unseen_take.ln() };
         let place = if home >= HOME {
             0.0
@@ -307,6 +336,29 @@ impl Attribution {
         self.clusters.extend(cluster.split());
     }
 
+    /// Somebody whom no camera follows says what they do, or how it ended. Shelf events that are explained from now on
+    /// may be theirs.
+    pub fn declare(&mut self, handling: Handling) {
+        self.handlings.declare(handling);
+    }
+
+    /// Every shelf event that began before `until` has been explained: handlings that were over long before are judged by
+    /// what they were told to have moved. Gives whether there was one.
+    pub fn judge_handlings(&mut self, until: StoreTime) -> bool {
+        let over = self.handlings.take_over(until);
+        for handling in &over {
+            let holder = Holder::Handling(handling.id);
+            let mut cluster = self.gather(&[holder]);
+            for hypothesis in &mut cluster.hypotheses {
+                let explained = hypothesis.count(holder, handling.product);
+                hypothesis.log_weight += handling.judged(explained);
+            }
+            cluster.forget(holder, self.pruning());
+            self.clusters.extend(cluster.split());
+        }
+        !over.is_empty()
+    }
+
     /// The shopper's receipt is written: what they hold is sold.
     pub fn settle(&mut self, shopper: ShopperId) {
         let holder = Holder::Shopper(shopper);
@@ -322,7 +374,7 @@ impl Attribution {
         let mut shoppers: Vec<ShopperId> = holders
             .filter_map(|(holder, _)| match holder {
                 Holder::Shopper(shopper) => Some(*shopper),
-                Holder::Place(_) => None,
+                Holder::Place(_) | Holder::Handling(_) => None,
             })
             .collect();
         shoppers.sort_unstable();
@@ -342,12 +394,14 @@ struct ActorCache<'a> {
     reach: &'a Reach<'a>,
     shoppers: &'a [ShopperId],
     staff: &'a [ShopperId],
+    declared: Vec<Declared>,
     event: &'a ShelfEvent,
-    cache: BTreeMap<(usize, usize), Vec<Actor>>,
+    cache: BTreeMap<(usize, usize), (Vec<Actor>, f64)>,
 }
 
 impl ActorCache<'_> {
-    fn of(&mut self, start: usize, end: usize) -> Vec<Actor> {
+    /// The people, each with the log of their share, and the log-likelihood of all of them together.
+    fn of(&mut self, start: usize, end: usize) -> (Vec<Actor>, f64) {
         let Self { reach, shoppers, event, cache, .. } = self;
         cache
             .entry((start, end))
@@ -359,7 +413,7 @@ impl ActorCache<'_> {
                 let total = actors.iter().fold(f64::NEG_INFINITY, |sum, (_, log)| log_add(sum, *log));
                 actors.iter_mut().for_each(|(_, log)| *log -= total);
                 actors.retain(|(_, log)| *log > -9.0);
-                actors
+                (actors, total)
             })
             .clone()
     }
@@ -367,21 +421,28 @@ impl ActorCache<'_> {
 
 fn candidates(explained: &[(Deeds, f64)]) -> Vec<Candidate> {
     let total = explained.iter().fold(f64::NEG_INFINITY, |sum, (_, log)| log_add(sum, *log));
-    let mut odds: BTreeMap<(Option<ShopperId>, Option<ProductIndex>, i32), f64> = BTreeMap::new();
+    let mut odds: BTreeMap<(Option<Holder>, Option<ProductIndex>, i32), f64> = BTreeMap::new();
     for (actions, log) in explained {
         let p = (log - total).exp();
         if actions.is_empty() {
             *odds.entry((None, None, 0)).or_insert(0.0) += p;
         }
-        for (shopper, action) in actions {
-            *odds.entry((*shopper, Some(action.product), action.count)).or_insert(0.0) += p;
+        for (holder, action) in actions {
+            *odds.entry((*holder, Some(action.product), action.count)).or_insert(0.0) += p;
         }
     }
     let mut found: Vec<Candidate> = odds
         .into_iter()
         .filter(|(_, p)| *p > 1e-4)
-        .map(|((shopper, product, quantity), probability)| Candidate {
-            shopper,
+        .map(|((holder, product, quantity), probability)| Candidate {
+            shopper: match holder {
+                Some(Holder::Shopper(shopper)) => Some(shopper),
+                _ => None,
+            },
+            handling: match holder {
+                Some(Holder::Handling(handling)) => Some(handling),
+                _ => None,
+            },
             product,
             quantity,
             // A sum of many parts of 1 may be a rounding error above it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{PlateIndex, ProductIndex, ShopperId};
+use crate::ids::{HandlingId, PlateIndex, ProductIndex, ShopperId};
 
 /// Who or what has an item that is not in its own place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,6 +11,8 @@ pub enum Holder {
     Shopper(ShopperId),
     /// It lies on a plate where it does not belong.
     Place(PlateIndex),
+    /// A declared handling has moved it: taken it away, or put it where it lies.
+    Handling(HandlingId),
 }
 
 /// How many of which product each holder has; entries are sorted and never zero.
@@ -47,8 +49,8 @@ impl Hypothesis {
         Self { holdings: self.holdings.clone(), owners, log_weight: self.log_weight }
     }
 
-    #[cfg(test)]
-    fn count(&self, holder: Holder, product: ProductIndex) -> u32 {
+    /// How many a holder has.
+    pub fn count(&self, holder: Holder, product: ProductIndex) -> u32 {
         self.holdings.get(&(holder, product)).copied().unwrap_or(0)
     }
 
@@ -104,7 +106,7 @@ impl Cluster {
             Holder::Shopper(name) => {
                 h.owners.contains_key(&name) || h.owners.values().any(|owner| *owner == name)
             }
-            Holder::Place(_) => false,
+            Holder::Place(_) | Holder::Handling(_) => false,
         };
         self.hypotheses.iter().any(|h| h.of(holder).next().is_some() || named(h))
     }
@@ -186,7 +188,7 @@ impl Cluster {
             Holder::Shopper(name) => {
                 self.hypotheses.iter().any(|h| h.owners.iter().any(|(n, owner)| n == name || owner == name))
             }
-            Holder::Place(_) => false,
+            Holder::Place(_) | Holder::Handling(_) => false,
         };
         let agreed: Vec<Holder> = holders
             .into_iter()

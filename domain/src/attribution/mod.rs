@@ -13,11 +13,14 @@
 
 mod content;
 mod engine;
+mod handling;
 mod hypotheses;
 mod reach;
 mod view;
 
 pub use engine::{Attribution, AttributionConfig, Candidate, QuantityOdds};
+pub use handling::Handling;
+pub(crate) use handling::JUDGED_AFTER_S;
 pub use hypotheses::Holder;
 pub use reach::{Reach, ReachConfig};
 pub use view::ProductView;

@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use linefree_bus::client::{Inbox, Incoming, Outgoing};
 use linefree_bus::gap::{GapTracker, MarkVerdict, Verdict};
-use linefree_bus::payload::{CartChanged, Event, EventBody, ItemAttributed, Shoppers, Watermark};
+use linefree_bus::payload::{
+    CartChanged, Event, EventBody, Handling, Handlings, ItemAttributed, Shoppers, Watermark,
+};
 use linefree_bus::sequenced::EventPublisher;
 use linefree_bus::topic::{Subscription, TopicKind};
 use linefree_bus::watermark::MinWatermark;
 use linefree_domain::cart::CartPolicy;
+use linefree_domain::ids::HandlingId;
 use linefree_domain::layout::StoreLayout;
 use linefree_domain::store::{Decision, Input, Store, StoreConfig};
 use linefree_domain::time::StoreTime;
@@ -35,10 +38,13 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 const LAST_ACK: Duration = Duration::from_secs(60);
 /// Explanations of shelf events that may still refer to their event.
 const TAGS_KEPT: usize = 10_000;
+/// Handlings whose news is told from what is known already.
+const HANDLINGS_KEPT: usize = 1_000;
 
 pub(super) async fn run(site: Site) -> anyhow::Result<()> {
     let source = format!("floor-{}", site.options.number);
-    let subscriptions = [TopicKind::People, TopicKind::Event, TopicKind::Watermark].map(Subscription::all);
+    let subscriptions = [TopicKind::People, TopicKind::Event, TopicKind::Watermark, TopicKind::Handlings]
+        .map(Subscription::all);
     let (device, inbox) = Device::connect(&site, source, Role::Floor, &subscriptions)?;
     let publisher = device.publisher(&site).await?;
     let layout = Arc::new(site.store.layout.clone());
@@ -54,6 +60,8 @@ pub(super) async fn run(site: Site) -> anyhow::Result<()> {
         watermarks: MinWatermark::new(expected(&site), lateness_us),
         tags: BTreeMap::new(),
         tag: 0,
+        handlings: BTreeMap::new(),
+        handling: 0,
         began: Instant::now(),
         stop: site.stop.clone(),
         live: site.recording.is_none(),
@@ -90,6 +98,9 @@ struct FloorRole {
     /// Which shelf event a tag stands for.
     tags: BTreeMap<u64, (String, Uuid, u64)>,
     tag: u64,
+    /// What was last told of each handling, and its number.
+    handlings: BTreeMap<String, (HandlingId, Handling)>,
+    handling: u32,
     began: Instant,
     stop: watch::Receiver<bool>,
     live: bool,
@@ -169,6 +180,7 @@ impl FloorRole {
             }
             Incoming::Event(event) => self.take_event(event),
             Incoming::Watermark(mark) => self.take_mark(&mark),
+            Incoming::Handlings(told) => self.take_handlings(told),
             Incoming::Malformed { topic, why } => self.refuse(&topic, &why),
             Incoming::Disconnected { why } => tracing::warn!(why, "the bus is away; trying again"),
             Incoming::Connected => tracing::info!("on the bus"),
@@ -178,6 +190,31 @@ impl FloorRole {
             | Incoming::Ack(_)
             | Incoming::Resend(_)
             | Incoming::Counts(_) => {}
+        }
+    }
+
+    /// What robots handle. Messages repeat themselves; only what is new goes on.
+    fn take_handlings(&mut self, told: Handlings) {
+        for handling in told.handlings {
+            let known = self.handlings.get(&handling.handling);
+            if known.is_some_and(|(_, known)| *known == handling) {
+                continue;
+            }
+            let id = known.map_or(HandlingId(self.handling), |(id, _)| *id);
+            let new = known.is_none();
+            match convert::handling_in(&handling, id, &self.layout) {
+                Ok(declared) => {
+                    self.count("handlings");
+                    self.store.handle(Input::Handling(declared));
+                }
+                Err(why) => self.refuse(&told.source, &why),
+            }
+            self.handling += u32::from(new);
+            self.handlings.insert(handling.handling.clone(), (id, handling));
+        }
+        while self.handlings.len() > HANDLINGS_KEPT {
+            let oldest = self.handlings.iter().min_by_key(|(_, (id, _))| *id).map(|(name, _)| name.clone());
+            oldest.and_then(|name| self.handlings.remove(&name));
         }
     }
 

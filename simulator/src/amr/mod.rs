@@ -6,6 +6,7 @@
 //! | [`told`] | what it does with orders and instant actions: everything that the standard has it check |
 //! | [`looks`] | what it says: state, visualization, connection, factsheet |
 //! | [`faults`] | what goes wrong with it, by chance |
+//! | [`scales`] | scales of the store that feel what robots do |
 //! | [`peer`] | its connection to the broker, and its clock |
 //!
 //! It takes nothing on trust: an order that is malformed, does not begin where it stands, does not continue its base, or
@@ -14,6 +15,7 @@
 pub mod faults;
 pub mod looks;
 pub mod peer;
+pub mod scales;
 pub mod told;
 pub mod vehicle;
 
@@ -23,9 +25,10 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use linefree_bus::url::BusUrl;
-use linefree_recording::StoreFile;
+use linefree_recording::{Recording, StoreFile};
 
 use faults::Faults;
+use scales::Scales;
 
 /// Options of `amr`.
 #[derive(Debug, Args)]
@@ -48,6 +51,12 @@ pub struct AmrArgs {
     /// What goes wrong: fumble and refuse as probabilities, stuck, fatal and dropout as times an hour
     #[arg(long, value_name = "LIST", default_value = "")]
     faults: Faults,
+    /// Simulate the store's scales that are read over the bus as well: they feel what robots take
+    #[arg(long)]
+    scales: bool,
+    /// With --scales: what lies on the plates is this recording's, as if it were played now
+    #[arg(long, value_name = "DIR", requires = "scales")]
+    replay: Option<PathBuf>,
 }
 
 /// Runs robots until Ctrl-C.
@@ -59,7 +68,7 @@ pub fn run(args: &AmrArgs) -> anyhow::Result<()> {
         bail!("--speed takes a number above 0, up to 1000");
     }
     let store = StoreFile::read(&args.store)?;
-    let floor = store.layout.robots.with_context(|| {
+    let floor = store.layout.robots.clone().with_context(|| {
         format!("{} has no [robots]: docs/guide/robots.md says how to describe them", args.store.display())
     })?;
     let count = args.count.unwrap_or(floor.robots.len());
@@ -68,6 +77,9 @@ pub fn run(args: &AmrArgs) -> anyhow::Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
+        let played = args.replay.as_ref().map(Recording::open).transpose()?;
+        let start = || Scales::start(&store, &args.bus, args.seed, played.as_ref());
+        let scales = args.scales.then(start).transpose()?;
         let mut fleet = Vec::with_capacity(count);
         for robot in 0..count {
             let setting = peer::Setting {
@@ -75,6 +87,7 @@ pub fn run(args: &AmrArgs) -> anyhow::Result<()> {
                 speed: args.speed,
                 seed: args.seed,
                 faults: args.faults,
+                scales: scales.clone(),
             };
             fleet.push(peer::start(&floor, robot, &setting)?);
         }

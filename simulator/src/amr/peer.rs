@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::faults::Faults;
+use super::scales::Scales;
 use super::vehicle::{Amr, Trouble};
 
 const TICK: Duration = Duration::from_millis(50);
@@ -35,6 +36,8 @@ pub struct Setting {
     pub seed: u64,
     /// What goes wrong.
     pub faults: Faults,
+    /// Scales that feel what they do.
+    pub scales: Option<Scales>,
 }
 
 /// A robot that runs.
@@ -55,7 +58,7 @@ impl Running {
 }
 
 /// Wall clock, microseconds since the Unix epoch.
-fn wall_us() -> i64 {
+pub(super) fn wall_us() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
@@ -122,6 +125,11 @@ impl Body {
                     let dt_s = ((now_us - before_us) as f64 * 1e-6).clamp(0.0, 1.0) * self.setting.speed;
                     before_us = now_us;
                     self.amr.advance(dt_s);
+                    for moved in self.amr.moved.drain(..) {
+                        if let Some(scales) = &self.setting.scales {
+                            scales.moved(&moved);
+                        }
+                    }
                     let gone = matches!(self.amr.trouble, Some((Trouble::Dropout, _)));
                     if gone {
                         // Dropped without a goodbye: the broker publishes the will.

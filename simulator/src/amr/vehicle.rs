@@ -9,6 +9,7 @@ use linefree_domain::layout::RobotFloor;
 use nalgebra::Point2;
 
 use super::faults::Faults;
+use super::scales::Moved;
 use crate::chance::Chance;
 
 /// It slows down and speeds up so fast, metres a second squared.
@@ -80,6 +81,8 @@ pub struct Amr {
     pub instant: Vec<String>,
     /// What it carries.
     pub loads: Vec<Load>,
+    /// What it has taken and put since somebody last looked.
+    pub moved: Vec<Moved>,
     /// What is wrong.
     pub errors: Vec<Error>,
     /// Percent.
@@ -125,6 +128,7 @@ impl Amr {
             actions: Vec::new(),
             instant: Vec::new(),
             loads: Vec::new(),
+            moved: Vec::new(),
             errors: Vec::new(),
             battery: 92.0,
             charging: false,
@@ -229,12 +233,14 @@ impl Amr {
                 }
                 let load_type = action.parameter("loadType").and_then(|v| v.as_str()).map(str::to_owned);
                 self.loads.push(Load { load_id, load_type, ..Load::default() });
+                self.moved.extend(moved(action, -1));
                 Ok("picked".to_owned())
             }
             "drop" => {
                 let place = self.loads.iter().position(|l| l.load_id == load_id);
                 let place = place.ok_or("there is no such load on board")?;
                 self.loads.remove(place);
+                self.moved.extend(moved(action, 1));
                 Ok("dropped".to_owned())
             }
             "stopCharging" => {
@@ -330,4 +336,11 @@ impl Amr {
             }
         }
     }
+}
+
+/// What an action moves at its station, in this direction.
+fn moved(action: &Action, sign: i32) -> Option<Moved> {
+    let text = |key: &str| action.parameter(key).and_then(|v| v.as_str()).map(str::to_owned);
+    let quantity = i32::try_from(action.parameter("quantity")?.as_u64()?).ok()?;
+    Some(Moved { plate: text("stationName")?, sku: text("sku")?, quantity: sign * quantity })
 }

@@ -16,6 +16,7 @@ use linefree_domain::ids::PlateIndex;
 use linefree_domain::layout::{RobotFloor, StoreLayout};
 use nalgebra::Point2;
 
+use super::handlings::HandlingLog;
 use super::trip::Ground;
 use super::vehicle::{Link, Vehicle, Whereabouts};
 use super::{RobotTask, RobotTaskKind, STAFF, TaskState, TaskUpdate};
@@ -113,6 +114,7 @@ pub struct MasterControl {
     over: VecDeque<TaskUpdate>,
     strangers: BTreeSet<RobotId>,
     pub(super) people: People,
+    pub(super) handling_log: HandlingLog,
     pub(super) out: VecDeque<Output>,
     /// Makes ids differ from those of an earlier run.
     run: i64,
@@ -150,6 +152,7 @@ impl MasterControl {
             over: VecDeque::new(),
             strangers: BTreeSet::new(),
             people: People::Unwatched,
+            handling_log: HandlingLog::new(layout),
             out: VecDeque::new(),
             run: now_us.div_euclid(1_000_000),
             began_us: now_us,
@@ -221,9 +224,12 @@ impl MasterControl {
     pub fn handle_state(&mut self, robot: &RobotId, state: State, now_us: i64) {
         let Some(v) = self.find(robot) else { return };
         let vehicle = &mut self.vehicles[v];
+        let before_us = vehicle.state.is_some().then_some(vehicle.heard_us);
         vehicle.heard_us = now_us;
         vehicle.version.clone_from(&state.header.version);
         vehicle.state = Some(state);
+        // Before tasks that this state ends are forgotten.
+        self.note_handlings(v, before_us, now_us);
         self.is_online(v, now_us);
         self.steer(v, now_us);
         self.think(now_us);

@@ -9,6 +9,7 @@
 //! | `steering` | what a robot's state means for its trip and its tasks |
 //! | `trouble` | time-outs, errors, lost robots, re-assignment, staff |
 //! | `finding` | robots that master control does not know the place of, at its start above all |
+//! | `handlings` | what they handle at shelves, for who must not be blamed for it |
 //! | [`service`] | the shell: the broker's connection and the clock |
 //!
 //! **A trip is an order.** A robot drives to one resting place and works there: one `orderId`. Its base is what the
@@ -27,6 +28,7 @@
 pub mod control;
 mod dispatching;
 mod finding;
+pub(crate) mod handlings;
 pub mod service;
 mod steering;
 pub mod trip;

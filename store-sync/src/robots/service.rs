@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use linefree_bus::identity::TlsIdentity;
+use linefree_bus::payload::Handling;
 use linefree_bus::url::BusUrl;
 use linefree_bus::vda5050::factsheet::Factsheet;
 use linefree_bus::vda5050::peer::{Peer, PeerConfig, PeerEvent};
@@ -93,6 +94,8 @@ pub struct Robots {
     pub updates: Option<mpsc::Receiver<TaskUpdate>>,
     /// How the robots are.
     pub views: watch::Receiver<Vec<RobotView>>,
+    /// What they handle at shelves, and what they have handled of late.
+    pub handlings: watch::Receiver<Vec<Handling>>,
     task: JoinHandle<()>,
 }
 
@@ -124,9 +127,18 @@ impl Robots {
         let (commands, commanded) = mpsc::channel(COMMANDS);
         let (updates, updated) = mpsc::channel(UPDATES);
         let (say, views) = watch::channel(Vec::new());
-        let service = Service { control, peer, updates, views: say, malformed: 0, eyes: config.eyes };
+        let (handle, handlings) = watch::channel(Vec::new());
+        let service = Service {
+            control,
+            peer,
+            updates,
+            views: say,
+            handlings: handle,
+            malformed: 0,
+            eyes: config.eyes,
+        };
         let task = tokio::spawn(service.run(events, commanded));
-        Ok(Self { commands, updates: Some(updated), views, task })
+        Ok(Self { commands, updates: Some(updated), views, handlings, task })
     }
 }
 
@@ -135,6 +147,7 @@ struct Service {
     peer: Peer,
     updates: mpsc::Sender<TaskUpdate>,
     views: watch::Sender<Vec<RobotView>>,
+    handlings: watch::Sender<Vec<Handling>>,
     malformed: u64,
     eyes: Eyes,
 }
@@ -156,7 +169,17 @@ impl Service {
                 _ = look.tick() => self.look(),
             }
             self.say();
+            self.tell_handlings();
         }
+    }
+
+    fn tell_handlings(&self) {
+        let handlings = self.control.handlings(wall_us());
+        self.handlings.send_if_modified(|known| {
+            let new = *known != handlings;
+            *known = handlings;
+            new
+        });
     }
 
     fn look(&mut self) {

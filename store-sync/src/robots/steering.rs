@@ -17,7 +17,7 @@ pub(super) fn work_id(work: Work, fresh: &str, task: &str) -> String {
 }
 
 /// What an id of an action says: the work and the task.
-fn work_of(action_id: &str) -> Option<(Work, &str)> {
+pub(super) fn work_of(action_id: &str) -> Option<(Work, &str)> {
     let mut parts = action_id.splitn(3, '.');
     let work = match parts.next()? {
         "pick" => Work::Pick,

@@ -4,10 +4,13 @@
 //! embedded broker, and the roles floor, gate, shelf and camera, which play a recording. Ports are free ones, data is in
 //! a fresh folder, and everything is stopped in order however the demo ends.
 //!
+//! In real time there is an online order as well, which a simulated robot fetches ([`mod@order`]).
+//!
 //! With `--headless` it runs the recording to its end, waits until every receipt is in the cloud, compares them with
 //! the recording's `expected.json` ([`mod@score`]) and fails when they are not good enough.
 
 mod narrator;
+mod order;
 mod report;
 mod score;
 mod stations;
@@ -29,6 +32,7 @@ use crate::say;
 use crate::setup::{PLAZA, stamp};
 use crate::workspace::Workspace;
 use narrator::{Narrator, Placed};
+use order::Staged;
 use report::{CameraReport, Measured, Report};
 use score::{Receipt, Receipts, score};
 use stations::{ROLES, Stations};
@@ -66,6 +70,9 @@ pub struct Options {
     /// Keep the demo's data (ledger, journals, logs) instead of removing it.
     #[arg(long)]
     keep: bool,
+    /// Leave the online order and its robot out; without --headless at pace 1 there is one.
+    #[arg(long)]
+    no_order: bool,
     /// Leave set-up out.
     #[arg(long)]
     pub no_setup: bool,
@@ -90,8 +97,12 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     }
     let stop = Stop::listen()?;
     let data = fresh_folder(workspace)?;
+    let ordered = !options.headless && !options.no_order && pace.parse() == Ok(1.0);
+    let staged = if ordered { Staged::prepare(&recording, &data)? } else { None };
+    let played = staged.as_ref().map_or(&recording, |staged| &staged.folder);
     let mut demo = Demo {
-        stations: Stations::plan(workspace, &recording, &data, pace)?,
+        stations: Stations::plan(workspace, played, &data, pace, staged.is_some())?,
+        staged,
         programs: Programs::new(data.join("log"))?,
         stop,
         begun: Instant::now(),
@@ -118,7 +129,7 @@ fn build(workspace: &Workspace) -> Result<()> {
     let begun = Instant::now();
     say::note("building the demo's programs (cargo build)");
     let mut build = workspace.cargo();
-    build.args(["build", "--locked", "-p", "edge-agent", "-p", "store-sync", "--bins"]);
+    build.args(["build", "--locked", "-p", "edge-agent", "-p", "store-sync", "-p", "simulator", "--bins"]);
     process::loudly(&mut build).context("the programs do not build")?;
     say::note(format!("built in {:.0} s", begun.elapsed().as_secs_f64()));
     Ok(())
@@ -126,6 +137,8 @@ fn build(workspace: &Workspace) -> Result<()> {
 
 struct Demo<'a> {
     stations: Stations<'a>,
+    /// Played in the recording's place where there is an order.
+    staged: Option<Staged>,
     programs: Programs,
     stop: Stop,
     begun: Instant,
@@ -141,6 +154,10 @@ impl Demo<'_> {
         self.wait_for_answer("the reference cloud", &self.stations.cloud("/healthz"))?;
         self.programs.start("store", &mut self.stations.serve())?;
         self.wait_for_answer("the store's server", &self.stations.console("/healthz"))?;
+        if let Some(staged) = &self.staged {
+            staged.begin()?;
+            self.programs.start("robots", &mut self.stations.robots())?;
+        }
         for role in ROLES {
             self.programs.start(role, &mut self.stations.role(role))?;
         }
@@ -160,10 +177,16 @@ impl Demo<'_> {
         say::line(format!("phone:   {}", self.stations.console("/me.html")));
         say::line(format!("logs and data: {data}; Ctrl-C stops everything"));
         let mut ended = false;
+        // A shelf that is weighed live goes on, and so does the floor.
+        let played: &[&str] = if self.staged.is_some() { &["gate", "camera"] } else { &ROLES };
+        let mut order_at = self.staged.is_some().then(|| Instant::now() + order::ORDER_AFTER);
         while !self.stop.asked() {
             self.programs.look()?;
             self.tell_news()?;
-            if !ended && ROLES.iter().all(|role| self.programs.has_ended(role)) {
+            if order_at.take_if(|at| *at <= Instant::now()).is_some() {
+                post(&self.stations.cloud_commands(), &order::command())?;
+            }
+            if !ended && played.iter().all(|role| self.programs.has_ended(role)) {
                 ended = true;
                 say::line("the recording has ended; the console stays until Ctrl-C");
             }
@@ -265,6 +288,12 @@ struct Device {
 
 fn get<T: DeserializeOwned>(url: &str) -> Result<T> {
     get_as(url, None)
+}
+
+fn post(url: &str, body: &serde_json::Value) -> Result<()> {
+    let request = ureq::post(url).header("content-type", "application/json");
+    request.send(body.to_string()).with_context(|| format!("POST {url}"))?;
+    Ok(())
 }
 
 /// As whoever has this token.

@@ -43,6 +43,11 @@ struct Data {
     device: String,
     message: String,
     cleared: bool,
+    order: Option<String>,
+    task: String,
+    state: String,
+    assignee: Option<String>,
+    plate: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -94,6 +99,14 @@ impl Narrator {
                     let _ = write!(text, ", {} in review", told_money(d.in_review_minor, &d.currency));
                 }
                 text
+            }
+            "order.changed" => {
+                let order = d.order.as_deref().unwrap_or_default();
+                format!("order   {order} is {}", d.state.replace('_', " "))
+            }
+            "task.changed" => {
+                let by = d.assignee.as_deref().unwrap_or("nobody yet");
+                format!("task    {}: pick at {}, {}, {by}", d.task, d.plate, d.state.replace('_', " "))
             }
             "device.fault" if d.cleared => format!("device  {} is well again", d.device),
             "device.fault" => format!("device  {}: {}", d.device, d.message),

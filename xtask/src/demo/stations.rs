@@ -19,6 +19,8 @@ pub struct Stations<'a> {
     recording: PathBuf,
     data: PathBuf,
     pace: String,
+    /// Is the shelf weighed live, by a simulated scale?
+    live_scale: bool,
     bus: SocketAddr,
     console: SocketAddr,
     cloud: SocketAddr,
@@ -41,7 +43,13 @@ impl<'a> Stations<'a> {
     ///
     /// # Errors
     /// When the recording has no readable store.toml, or no port is free.
-    pub fn plan(workspace: &'a Workspace, recording: &Path, data: &Path, pace: &str) -> Result<Self> {
+    pub fn plan(
+        workspace: &'a Workspace,
+        recording: &Path,
+        data: &Path,
+        pace: &str,
+        live_scale: bool,
+    ) -> Result<Self> {
         let file = recording.join("store.toml");
         let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
         let toml: StoreToml = toml::from_str(&text).with_context(|| format!("read {}", file.display()))?;
@@ -51,6 +59,7 @@ impl<'a> Stations<'a> {
             recording: recording.to_owned(),
             data: data.to_owned(),
             pace: pace.to_owned(),
+            live_scale,
             bus,
             console,
             cloud,
@@ -82,12 +91,27 @@ impl<'a> Stations<'a> {
     #[must_use]
     pub fn role(&self, role: &str) -> Command {
         let mut command = self.workspace.command(self.workspace.built("edge-agent"));
-        command.arg(role).arg("--recording").arg(&self.recording);
-        command.args(["--pace", &self.pace, "--bus", &format!("mqtt://{}", self.bus)]);
+        command.arg(role);
+        if role == "shelf" && self.live_scale {
+            command.arg("--config").arg(self.recording.join("store.toml"));
+        } else {
+            command.arg("--recording").arg(&self.recording).args(["--pace", &self.pace]);
+        }
+        command.args(["--bus", &format!("mqtt://{}", self.bus)]);
         command.arg("--data").arg(self.data.join(role));
         if role == "camera" {
             command.arg("--report").arg(self.camera_report());
         }
+        command
+    }
+
+    /// The store's robots and its scale, simulated.
+    #[must_use]
+    pub fn robots(&self) -> Command {
+        let mut command = self.workspace.command(self.workspace.built("simulator"));
+        command.arg("amr").arg("--store").arg(self.recording.join("store.toml"));
+        command.args(["--bus", &format!("mqtt://{}", self.bus), "--scales", "--replay"]);
+        command.arg(&self.recording);
         command
     }
 
@@ -132,6 +156,12 @@ impl<'a> Stations<'a> {
     #[must_use]
     pub fn cloud_receipts(&self) -> String {
         self.cloud(&format!("/v1/stores/{}/receipts?limit=1000", self.store))
+    }
+
+    /// Where the cloud takes commands for this store.
+    #[must_use]
+    pub fn cloud_commands(&self) -> String {
+        self.cloud(&format!("/v1/stores/{}/commands", self.store))
     }
 
     /// Where the cloud lists this store's events after a position.
