@@ -261,17 +261,16 @@ impl Payload for Handlings {
             return Err(Problem { path: "handlings".to_owned(), why });
         }
         for (i, handling) in self.handlings.iter().enumerate() {
-            let bad = |field: &str, why: &str| {
-                Err(Problem { path: format!("handlings[{i}].{field}"), why: why.to_owned() })
-            };
+            let bad =
+                |field: &str, why: String| Err(Problem { path: format!("handlings[{i}].{field}"), why });
             if handling.plates.is_empty() || handling.plates.len() > HANDLED_PLATES_MAX {
-                return bad("plates", "a handling has 1 to 64 plates");
+                return bad("plates", format!("a handling has 1 to {HANDLED_PLATES_MAX} plates"));
             }
             if handling.quantity == 0 {
-                return bad("quantity", "a handling moves something");
+                return bad("quantity", "a handling moves something".to_owned());
             }
             if handling.to_us.is_some_and(|to_us| to_us < handling.from_us) {
-                return bad("to_us", "it ends before it begins");
+                return bad("to_us", "it ends before it begins".to_owned());
             }
         }
         Ok(())

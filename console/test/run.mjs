@@ -1,6 +1,6 @@
 // The whole store in a browser: people walk in, carts fill, staff settle a doubt by keyboard, money goes back, a shopper
-// sees the receipt on the phone and contests a line. Then a market with robots, price rules and UPI (market.mjs). Every page is checked with axe, light and dark. `--shots` also writes
-// docs/images/console-*.png.
+// sees the receipt on the phone and contests a line. Then a market with robots, price rules and UPI (market.mjs). Every
+// page is checked with axe, light and dark. `--shots` also writes docs/images/console-*.png.
 //
 //   node test/run.mjs            the test
 //   node test/run.mjs --shots    and the pictures

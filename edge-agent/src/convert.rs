@@ -7,7 +7,7 @@ use linefree_bus::payload;
 use linefree_domain::attribution::{Candidate, Handling};
 use linefree_domain::cart::{Line, Receipt};
 use linefree_domain::floor::{PeopleObservation, Person, Shopper};
-use linefree_domain::ids::{Credential, HandlingId, ProductIndex, TrackId, TrackletId, VisitId};
+use linefree_domain::ids::{Credential, HandlingId, TrackId, TrackletId, VisitId};
 use linefree_domain::layout::StoreLayout;
 use linefree_domain::shelf::{PlateChange, ShelfEvent};
 use linefree_domain::store::Store;
@@ -161,14 +161,13 @@ pub fn handling_in(
             .plate(name)
             .ok_or_else(|| format!("a handling at plate {name:?}, which store.toml does not have"))
     };
-    let product =
-        layout.products.iter().position(|p| p.sku.to_string() == message.sku).ok_or_else(|| {
-            format!("a handling of product {:?}, which store.toml does not have", message.sku)
-        })?;
+    let product = layout
+        .product(&message.sku)
+        .ok_or_else(|| format!("a handling of product {:?}, which store.toml does not have", message.sku))?;
     Ok(Handling {
         id,
         plates: message.plates.iter().map(plate).collect::<Result<_, _>>()?,
-        product: ProductIndex(product),
+        product,
         quantity: message.quantity,
         from: StoreTime::from_micros(message.from_us),
         to: message.to_us.map(StoreTime::from_micros),

@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, dead_code)] // Helpers of tests are not known as tests to clippy.
 
 mod grid;
+mod http;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use grid::store;
+use http::ask;
 use linefree_recording::StoreFile;
 use linefree_simulator::amr::faults::Faults;
 use linefree_simulator::amr::peer;
@@ -15,18 +17,6 @@ use store_sync::serve::{Access, Bus, Server, Settings};
 
 const AT_MOST: Duration = Duration::from_secs(90);
 const TEA: &str = "4006381333931";
-
-fn ask(url: &str, body: Option<&Value>) -> (u16, Value) {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let mut answer = match body {
-        None => agent.get(url).call().unwrap(),
-        Some(body) => {
-            agent.post(url).header("content-type", "application/json").send(body.to_string()).unwrap()
-        }
-    };
-    let text = answer.body_mut().read_to_string().unwrap();
-    (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_robot_fetches_what_a_customer_ordered() {

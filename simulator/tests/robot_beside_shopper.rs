@@ -2,11 +2,14 @@
 //! robot and a simulated scale over a real broker. The order is handed over, and the shopper pays for what they took.
 #![allow(clippy::unwrap_used)] // Helpers of tests are not known as tests to clippy.
 
+mod http;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use edge_agent::roles::{Pace, Role, RoleOptions};
+use http::ask;
 use linefree_bus::client::{BusClient, BusConfig, Incoming, Outgoing};
 use linefree_bus::payload::{Event, EventBody, GateDirection, GatePassed, People, Person, Status, Watermark};
 use linefree_bus::sequenced::{EventPublisher, PublisherOptions};
@@ -18,6 +21,7 @@ use linefree_simulator::amr::peer;
 use linefree_simulator::amr::scales::{Moved, Scales};
 use nalgebra::Point2;
 use serde_json::{Value, json};
+use store_sync::clock::wall_us;
 use store_sync::serve::{Access, Bus, Server, Settings};
 
 const AT_MOST: Duration = Duration::from_secs(90);
@@ -115,23 +119,6 @@ serial = "amr-1"
 home = "h1"
 "#;
 
-fn now_us() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_micros()).unwrap()
-}
-
-fn ask(url: &str, body: Option<&Value>) -> (u16, Value) {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let mut answer = match body {
-        None => agent.get(url).call().unwrap(),
-        Some(body) => {
-            agent.post(url).header("content-type", "application/json").send(body.to_string()).unwrap()
-        }
-    };
-    let text = answer.body_mut().read_to_string().unwrap();
-    (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
-}
-
 fn device(url: &BusUrl, source: &str, role: &str, hears: &[TopicKind]) -> BusConfig {
     let config = BusConfig::new(url.clone(), "corner", Status::online(source, role, "0"));
     hears.iter().fold(config, |config, kind| config.subscribe(Subscription::all(*kind)))
@@ -159,7 +146,7 @@ fn watch(client: BusClient, goal: Arc<Mutex<Option<Point2<f64>>>>) {
                     tracklet: None,
                 }
             });
-            let time_us = now_us();
+            let time_us = wall_us();
             let people = People { camera: "cam1".into(), time_us, people: person.into_iter().collect() };
             let _ = client.publish(Outgoing::People(people));
             let _ = client.publish(Outgoing::Watermark(Watermark::unnumbered("cam1", time_us, false)));
@@ -227,7 +214,7 @@ async fn a_robot_picks_beside_a_shopper_and_nobody_pays_for_it() {
     let marks = Arc::clone(&gates);
     tokio::spawn(async move {
         loop {
-            marks.watermark(now_us(), false);
+            marks.watermark(wall_us(), false);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
@@ -267,7 +254,7 @@ async fn a_robot_picks_beside_a_shopper_and_nobody_pays_for_it() {
 
         // Anna comes in and stands before the tea.
         *goal.lock().unwrap() = Some(DOOR);
-        runtime.block_on(gates.publish(now_us(), passed(GateDirection::Entry))).unwrap();
+        runtime.block_on(gates.publish(wall_us(), passed(GateDirection::Entry))).unwrap();
         *goal.lock().unwrap() = Some(BEFORE_THE_TEA);
         std::thread::sleep(Duration::from_secs(4));
 
@@ -288,7 +275,7 @@ async fn a_robot_picks_beside_a_shopper_and_nobody_pays_for_it() {
 
         *goal.lock().unwrap() = Some(DOOR);
         std::thread::sleep(Duration::from_secs(3));
-        runtime.block_on(gates.publish(now_us(), passed(GateDirection::Exit))).unwrap();
+        runtime.block_on(gates.publish(wall_us(), passed(GateDirection::Exit))).unwrap();
         *goal.lock().unwrap() = None;
         until("her receipt is written", &|| !of(&|b| matches!(b, EventBody::VisitClosed(_))).is_empty());
         let closed = of(&|b| matches!(b, EventBody::VisitClosed(_)));

@@ -27,6 +27,8 @@ export class Floor {
   private readonly trails = document.createElement("canvas");
   private readonly walkers = new Map<number, Walker>();
   private readonly robots = new Map<string, { from: Point; to: Point; since: number; told: Robot }>();
+  /** Of the robots' road map. */
+  private readonly nodes: Map<string, Point>;
   private readonly context: CanvasRenderingContext2D;
   private scale = 1;
   private origin: Point = [0, 0];
@@ -49,6 +51,7 @@ export class Floor {
     private readonly map: StoreMap,
   ) {
     this.context = canvas.getContext("2d")!;
+    this.nodes = new Map(map.nodes.map((n) => [n.id, n.at]));
     this.fit();
   }
 
@@ -263,12 +266,11 @@ export class Floor {
   private drawRobots(at: number): boolean {
     const c = this.context;
     let moving = false;
-    const nodes = new Map(this.map.nodes.map((n) => [n.id, n.at]));
     const half = Math.max(6, (ROBOT_M / 2) * this.scale);
     for (const robot of this.robots.values()) {
       const here = this.on(robot, at);
       moving ||= at - robot.since < ROBOT_STEP_MS;
-      const way = (ids: string[]) => ids.map((id) => nodes.get(id)).filter((p): p is Point => !!p);
+      const way = (ids: string[]) => ids.map((id) => this.nodes.get(id)).filter((p): p is Point => !!p);
       const base = [here, ...way(robot.told.base)];
       c.strokeStyle = this.colours.gate!;
       c.lineWidth = 3;

@@ -138,7 +138,7 @@ function Basket() {
 }
 
 /** A line that somebody has looked at costs what they said. */
-function as_answered(l: Line, m: Me["receipts"][number]["money"]): Line {
+function asAnswered(l: Line, m: Me["receipts"][number]["money"]): Line {
   const answer = l.review ? m.answers.find((a) => a.sku === l.sku) : undefined;
   return answer ? { ...l, review: false, quantity: answer.quantity, amount_minor: answer.charge_minor, explained: answer.explained } : l;
 }
@@ -152,7 +152,7 @@ function Receipts() {
       {list.map((r) => (
         <section class="panel" key={r.visit} aria-label={`${t("me.receipts")} ${time(r.left_us)}`}>
           <h2>{time(r.entered_us)} – {time(r.left_us)}</h2>
-          <Rows lines={r.lines.map((l) => as_answered(l, r.money))}>{(l) => <OneLine visit={r.visit} line={l} />}</Rows>
+          <Rows lines={r.lines.map((l) => asAnswered(l, r.money))}>{(l) => <OneLine visit={r.visit} line={l} />}</Rows>
           <p class="total"><span>{t("receipts.charge")}</span><b>{money(r.money.charge_minor + r.money.answered_minor)}</b></p>
           {r.money.open_minor > 0 && <p class="total small"><span>{t("receipts.review")}</span><b>{money(r.money.open_minor)}</b></p>}
           {r.money.refunded_minor > 0 && <p class="total small"><span>{t("receipts.refunded")}</span><b>{money(r.money.refunded_minor)}</b></p>}

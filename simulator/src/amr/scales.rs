@@ -4,8 +4,7 @@
 //! real one does, so that everything behind it is what a store runs. A robot's pick takes the items off its plate, its
 //! drop puts them there; each item weighs a little differently. A step takes a fifth of a second, and white noise lies on
 //! top. Where a recording is played, what its plates weighed at that moment is what lies there, with the noise that it has,
-//! and what robots move is added. Furniture that shakes is in [`load_cell`](crate::load_cell), for
-//! recordings.
+//! and what robots move is added. Furniture that shakes is in [`load_cell`](crate::load_cell), for recordings.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,7 +75,8 @@ impl Scales {
     /// has them, whose times are taken to be those of the clock.
     ///
     /// # Errors
-    /// When the store has no such scale, the bus refuses a name, or the weights cannot be read. It must be called on a tokio runtime.
+    /// When the store has no such scale, the bus refuses a name, or the weights cannot be read. It must be called on a
+    /// tokio runtime.
     pub fn start(
         store: &StoreFile,
         url: &BusUrl,
@@ -153,26 +153,30 @@ struct Played {
 }
 
 impl Played {
-    fn new(mut weights: WeightsReader, plates: usize) -> Self {
-        // A line that cannot be read ends the recording: the plates keep what lies on them.
-        let next = weights.next().and_then(Result::ok);
-        let mut played = Self { weights, next, weights_g: vec![0.0; plates] };
-        played.go_on(i64::MIN);
+    /// What the first line says lies there at once.
+    fn new(weights: WeightsReader, plates: usize) -> Self {
+        let mut played = Self { weights, next: None, weights_g: vec![0.0; plates] };
+        played.read_on();
+        played.take_next();
         played
     }
 
-    /// Takes what the plates weighed until now; the first line at once.
-    fn go_on(&mut self, now_us: i64) {
-        let now = StoreTime::from_micros(now_us);
-        let first = now_us == i64::MIN;
-        while let Some(sample) = self.next.take_if(|sample| first || sample.time <= now) {
-            for (plate, grams) in sample.weights_g {
-                self.weights_g[plate.0] = grams;
-            }
-            self.next = self.weights.next().and_then(Result::ok);
-            if first {
-                return;
-            }
+    /// A line that cannot be read ends the recording: the plates keep what lies on them.
+    fn read_on(&mut self) {
+        self.next = self.weights.next().and_then(Result::ok);
+    }
+
+    fn take_next(&mut self) {
+        for (plate, grams) in self.next.take().into_iter().flat_map(|sample| sample.weights_g) {
+            self.weights_g[plate.0] = grams;
+        }
+        self.read_on();
+    }
+
+    /// Takes what the plates weighed until now.
+    fn go_on(&mut self, now: StoreTime) {
+        while self.next.as_ref().is_some_and(|sample| sample.time <= now) {
+            self.take_next();
         }
     }
 }
@@ -198,7 +202,7 @@ impl Controller {
             tick.tick().await;
             let loads_g = self.loads_g();
             if let Some(played) = &mut self.played {
-                played.go_on(super::peer::wall_us());
+                played.go_on(StoreTime::from_micros(super::peer::wall_us()));
             }
             let mut counts = Vec::with_capacity(self.plates.len());
             for (i, load_g) in loads_g.into_iter().enumerate() {

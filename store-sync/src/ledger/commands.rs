@@ -472,7 +472,7 @@ pub(super) fn review_answer(
         )));
     }
     let Some(receipt) = reader.receipt(visit)? else {
-        return Ok(Err(format!("visit {visit:?} has no receipt in this store")));
+        return Ok(Err(no_receipt(visit)));
     };
     let Some(line) = receipt.lines.iter().find(|l| l.sku == sku && l.review) else {
         return Ok(Err(format!("visit {visit:?} has no line {sku:?} in review")));
@@ -494,6 +494,11 @@ pub(super) fn review_answer(
     })))
 }
 
+/// Why nothing can be decided about a visit that is not known, for people.
+pub(super) fn no_receipt(visit: &str) -> String {
+    format!("visit {visit:?} has no receipt in this store")
+}
+
 pub(super) fn refund_issued(
     tx: &Transaction<'_>,
     reader: &LedgerReader,
@@ -506,7 +511,7 @@ pub(super) fn refund_issued(
         return Ok(Err(format!("refund {refund:?} was issued already")));
     }
     let Some(payment) = reader.payment(visit)? else {
-        return Ok(Err(format!("visit {visit:?} has no receipt in this store")));
+        return Ok(Err(no_receipt(visit)));
     };
     if let Err(why) = each_once("lines", lines.iter().map(|l| l.sku.as_str())) {
         return Ok(Err(why));

@@ -346,7 +346,8 @@ impl Ledger {
         Ok(seq)
     }
 
-    /// Stores a batch: one transaction, durable when this returns; receipts in it are priced. The projections are left to the [`Projector`].
+    /// Stores a batch: one transaction, durable when this returns; receipts in it are priced. The projections are left
+    /// to the [`Projector`].
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`] or [`LedgerError::Replaced`]; then nothing of the batch was taken and it may be given

@@ -36,7 +36,8 @@ pub struct TripRow {
 /// Every visit with its bill and its trip, if it has one.
 const TRIPS: &str = "SELECT v.visit, v.credential, p.visit IS NOT NULL AS ended,
     coalesce(p.charge_minor + p.answered_minor - p.refunded_minor, 0) AS owed,
-    coalesce(p.open_minor, 0) AS open_minor, coalesce(p.contested_minor, 0) AS contested_minor, coalesce(t.currency, p.currency) AS currency, t.state, t.step, t.ask,
+    coalesce(p.open_minor, 0) AS open_minor, coalesce(p.contested_minor, 0) AS contested_minor,
+    coalesce(t.currency, p.currency) AS currency, t.state, t.step, t.ask,
     t.ask_minor, t.ask_since_us, t.silences, t.pending, t.authorised_minor, t.captured_minor, t.refunded_minor,
     t.hold_declined, t.reference, t.reason, t.changed_us
   FROM (SELECT visit, credential, left_us AS at_us FROM receipts UNION ALL

@@ -4,6 +4,7 @@ use linefree_bus::payload::{OrderChanged, RefundIssued, ReviewAnswered, StockCou
 use rusqlite::{Connection, params};
 
 use super::project::{By, execute, if_later};
+use super::project_prices::json;
 use super::read_orders::word;
 
 pub(super) fn review_answered(
@@ -29,8 +30,7 @@ pub(super) fn review_answered(
             e.quantity,
             e.currency,
             e.charge_minor,
-            // Steps of the contract always become JSON.
-            serde_json::to_string(&e.steps).unwrap_or_default(),
+            json(&e.steps),
             at_us,
             by.epoch,
             by.source,
@@ -162,7 +162,7 @@ pub(super) fn order_changed(
                 line.picked,
                 line.given_up,
                 // Texts always become JSON.
-                serde_json::to_string(&line.substitutes).unwrap_or_default(),
+                json(&line.substitutes),
                 line.instead_of,
                 line.unit_price_minor
             ],

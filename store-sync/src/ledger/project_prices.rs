@@ -8,7 +8,7 @@ use super::project::{By, execute, if_later};
 use super::read_orders::word;
 
 /// What the tables hold as JSON: types of the contract, which can always be written.
-fn json<T: Serialize>(value: &T) -> String {
+pub(super) fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 

@@ -10,7 +10,7 @@ use linefree_domain::pricing::share_of;
 use linefree_domain::units::Money;
 use rusqlite::Transaction;
 
-use super::commands::{Decision, StoreFacts, refund_issued, review_answer, sound};
+use super::commands::{Decision, StoreFacts, no_receipt, refund_issued, review_answer, sound};
 use super::decider::Decider;
 use super::sound::unsound;
 use super::{LedgerError, LedgerReader, ReceiptRow, SettledRow};
@@ -144,9 +144,7 @@ fn paid_back(
     if reason.trim().is_empty() {
         return Ok(Err("a refund has a reason".into()));
     }
-    let Some(receipt) = reader.receipt(visit)? else {
-        return Ok(Err(format!("visit {visit:?} has no receipt in this store")));
-    };
+    let Some(receipt) = reader.receipt(visit)? else { return Ok(Err(no_receipt(visit))) };
     let settled = reader.settled(visit)?;
     if settled.refunds.iter().any(|r| r.refund == refund) {
         return Ok(Err(format!("refund {refund:?} was issued already")));
@@ -174,15 +172,13 @@ fn contested(
     sku: &str,
     state: ContestState,
 ) -> Result<Decision, LedgerError> {
+    let Some(receipt) = reader.receipt(visit)? else { return Ok(Err(no_receipt(visit))) };
     let amount_minor = match reader.contest(contest)? {
         Some(_) if state == ContestState::Open => {
             return Ok(Err(format!("contest {contest:?} is known already")));
         }
         Some(known) => known.contest.amount_minor,
         None => {
-            let Some(receipt) = reader.receipt(visit)? else {
-                return Ok(Err(format!("visit {visit:?} has no receipt in this store")));
-            };
             let Some((paid, paid_minor, back)) = line_paid(&receipt, &reader.settled(visit)?, sku) else {
                 return Ok(Err(no_line(visit, sku)));
             };
@@ -190,14 +186,11 @@ fn contested(
             left.map_or(0, |left| left.minor)
         }
     };
-    let Some(payment) = reader.payment(visit)? else {
-        return Ok(Err(format!("visit {visit:?} has no receipt in this store")));
-    };
     Ok(sound(EventBody::ContestChanged(ContestChanged {
         contest: contest.to_owned(),
         visit: visit.to_owned(),
         sku: sku.to_owned(),
-        currency: payment.currency,
+        currency: receipt.currency,
         amount_minor,
         state,
     })))

@@ -227,9 +227,9 @@ impl MasterControl {
         let before_us = vehicle.state.is_some().then_some(vehicle.heard_us);
         vehicle.heard_us = now_us;
         vehicle.version.clone_from(&state.header.version);
-        vehicle.state = Some(state);
         // Before tasks that this state ends are forgotten.
-        self.note_handlings(v, before_us, now_us);
+        self.note_handlings(v, &state, before_us, now_us);
+        self.vehicles[v].state = Some(state);
         self.is_online(v, now_us);
         self.steer(v, now_us);
         self.think(now_us);

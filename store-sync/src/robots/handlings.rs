@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use linefree_bus::client::{BusClient, Outgoing};
 use linefree_bus::payload::{Handling, Handlings};
-use linefree_bus::vda5050::state::ActionStatus;
+use linefree_bus::vda5050::state::{ActionStatus, State};
 use linefree_domain::ids::PlateIndex;
 use linefree_domain::layout::StoreLayout;
 use tokio::sync::watch;
@@ -74,8 +74,7 @@ impl MasterControl {
     }
 
     /// Takes from a robot's newest state what it handles. `before_us` is when it was last heard, if it ever was.
-    pub(super) fn note_handlings(&mut self, v: usize, before_us: Option<i64>, now_us: i64) {
-        let Some(state) = self.vehicles[v].state.clone() else { return };
+    pub(super) fn note_handlings(&mut self, v: usize, state: &State, before_us: Option<i64>, now_us: i64) {
         for action in &state.action_states {
             let ended = action.action_status.is_over();
             if action.action_status == ActionStatus::Waiting {

@@ -111,21 +111,10 @@ pub fn command() -> serde_json::Value {
     })
 }
 
-/// A moment as TOML and RFC 3339 write it; `since` the Unix epoch.
+/// A moment as TOML and RFC 3339 write it; `since` the Unix epoch. One beyond the calendar is its end.
 fn rfc3339(since: Duration) -> String {
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    // Days to a date of the Gregorian calendar, in years that begin in March (H. Hinnant, "chrono-compatible low-level date
-    // algorithms").
-    let day = days + 719_468;
-    let (era, of_era) = (day / 146_097, day % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let date = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z", since.subsec_micros())
+    let micros = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+    format!("{:.6}", jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX))
 }
 
 #[cfg(test)]
