@@ -135,7 +135,7 @@ pub struct Store {
     arrived: u64,
     now: Option<StoreTime>,
     carts: BTreeMap<VisitId, Vec<Line>>,
-    /// Shelf events that wait for it to be settled who was there, oldest first.
+    /// Shelf events that wait for it to be settled who was there and stays there, oldest first.
     held: VecDeque<(u64, ShelfEvent)>,
     /// Looks of product vision of late, oldest first.
     views: VecDeque<ProductView>,
@@ -147,7 +147,7 @@ pub struct Store {
 
 /// Steps in which time passes when nothing is seen, seconds.
 const TICK_S: f64 = 0.5;
-/// A shelf event waits at most this long for it to be settled who was there, seconds. No longer than a visit's grace:
+/// A shelf event waits at most this long for it to be settled who was there and stays there, seconds. No longer than a visit's grace:
 /// what somebody took is explained before their receipt is written.
 const PATIENCE_S: f64 = 3.0;
 /// Looks of product vision that are kept for events to come; older ones make room.
@@ -310,10 +310,12 @@ impl Store {
     fn explain_held(&mut self, now: StoreTime, patience_s: f64) {
         while let Some((_, event)) = self.held.front() {
             let waited_s = now.seconds_since(event.end());
+            let reach = Reach::new(&self.layout, &self.floor, self.config.reach);
+            let watched = now >= reach.watched_until(&event.changes);
             let place = event.changes.first().map(|c| self.layout.plates[c.plate.0].centre.xy());
             let settled = place
                 .is_none_or(|at| self.floor.is_settled(at, event.start(), event.end().max(event.start())));
-            if waited_s < patience_s && !settled {
+            if waited_s < patience_s && !(settled && watched) {
                 return;
             }
             if let Some((tag, event)) = self.held.pop_front() {

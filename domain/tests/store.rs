@@ -67,6 +67,22 @@ fn two_in_front_of_one_plate_are_not_guessed() {
 }
 
 #[test]
+fn who_walks_on_at_once_is_likely_to_have_passed_by() {
+    let stays: Walk = &[(0.0, 0.2, 1.5), (6.0, 1.75, 3.6), (26.0, 1.75, 3.6), (32.0, 0.1, 1.5)];
+    let walks_on: Walk =
+        &[(2.0, 0.2, 1.5), (8.0, 2.25, 3.6), (12.6, 2.25, 3.6), (14.6, 5.0, 3.0), (36.0, 0.1, 1.5)];
+    let mut inputs = people(&[stays, walks_on], 40.0);
+    inputs.extend(gates());
+    inputs.push(change(1, 1, -330.0, 11.0, 12.5));
+    let owed: Vec<(Option<String>, f64)> = receipts(inputs)
+        .iter()
+        .flat_map(|r| r.lines.iter().map(|l| (r.credential.as_ref().map(ToString::to_string), l.probability)))
+        .collect();
+    let anna = owed.iter().find(|(who, _)| who.as_deref() == Some("anna")).map_or(0.0, |(_, p)| *p);
+    assert!((0.7..0.99).contains(&anna), "{owed:?}");
+}
+
+#[test]
 fn staff_fill_shelves_and_never_pay() {
     let mut inputs = people(&[ANNA, BEN], 40.0);
     inputs.extend([

@@ -35,6 +35,18 @@ pub struct ReachConfig {
     pub walk_share: f64,
     /// The hand is at the plate within this long after handling began, seconds; a shelf settles later.
     pub handling_s: f64,
+    /// Who handles something has been standing for this long before, seconds.
+    pub arrived_s: f64,
+    /// Who handled something is looked at for this long after, seconds: they stay to look at it and put it away.
+    pub stay_s: f64,
+    /// Standard deviation of how far somebody moves meanwhile who stays, per axis, metres.
+    pub stay_sd_m: f64,
+    /// The same for who does not.
+    pub leave_sd_m: f64,
+    /// Share of those who do not stay, among those who handled something.
+    pub leave_share: f64,
+    /// Share of bystanders who do not stay.
+    pub pass_share: f64,
     /// Probability that a hand which a camera sees meanwhile is the one at the plate.
     pub hand_share: f64,
     /// Where the hands of others are: a space of this many cubic metres.
@@ -62,6 +74,12 @@ impl Default for ReachConfig {
             walk_sd_m_s: 0.8,
             walk_share: 0.4,
             handling_s: 2.0,
+            arrived_s: 0.5,
+            stay_s: 2.0,
+            stay_sd_m: 0.2,
+            leave_sd_m: 1.2,
+            leave_share: 0.1,
+            pass_share: 0.5,
             hand_share: 0.75,
             hand_space_m3: 0.8,
             hand_look_s: 0.25,
@@ -121,27 +139,27 @@ impl<'a> Reach<'a> {
     ///
     /// Comparable between shoppers and with [`Self::nobody`] for the same changes. Where one stands to reach is drawn
     /// once a reach, so that the whole path is one look: its mean place, in a mixture of standing right before the
-    /// plate, reaching past somebody and an odd posture; its mean velocity, for who handles stands; and the hands.
+    /// plate, reaching past somebody and an odd posture; the manner, for who handles stands, has stood before and stays a
+    /// while; and the hands.
     #[must_use]
     pub fn log_likelihood(&self, shopper: ShopperId, changes: &[PlateChange]) -> f64 {
         let Some(front) = self.front(changes.iter().map(|c| c.plate)) else {
             return f64::NEG_INFINITY;
         };
         let (start, end) = self.interval(changes);
-        let mut path: Vec<Position> =
-            self.floor.path(shopper, start, end).into_iter().map(|(_, p)| p).collect();
+        let mut path = self.seen(shopper, start, end);
         if path.is_empty() {
             path.extend([start, end].into_iter().filter_map(|t| self.floor.position(shopper, t)));
         }
         if path.is_empty() {
             return f64::NEG_INFINITY;
         }
-        let n = path.len() as f64;
-        let at = Point2::from(path.iter().map(|p| p.at.coords).sum::<Vector2<f64>>() / n);
+        let at = mean(&path, |p| p.at.coords);
         // Errors of successive positions are alike: their mean is hardly better than one of them.
-        let cov_m2 = path.iter().map(|p| p.cov_m2).sum::<Matrix2<f64>>() / n;
-        let velocity = path.iter().map(|p| p.velocity).sum::<Vector2<f64>>() / n;
-        self.body(&front, at, &cov_m2) + self.stillness(velocity) + self.hands(shopper, &front, start, end)
+        let cov_m2 = path.iter().map(|p| p.cov_m2).sum::<Matrix2<f64>>() / path.len() as f64;
+        self.body(&front, at.into(), &cov_m2)
+            + self.manner(shopper, &path, start, end)
+            + self.hands(shopper, &front, start, end)
     }
 
     /// Log-likelihood for somebody whom no camera sees.
@@ -157,14 +175,38 @@ impl<'a> Reach<'a> {
         (start, end.unwrap_or(start))
     }
 
-    /// Log of how much likelier this velocity is for who handles something than for a bystander.
-    fn stillness(&self, velocity: Vector2<f64>) -> f64 {
+    /// Until when to look before it is said who it was.
+    #[must_use]
+    pub fn watched_until(&self, changes: &[PlateChange]) -> StoreTime {
+        self.interval(changes).1.plus_s(self.config.stay_s)
+    }
+
+    /// Log of how much likelier it is for who handles something than for a bystander to move like that. Whoever stands
+    /// does so before, meanwhile and after: all three are one look, in a mixture of people who stand and who walk by.
+    fn manner(&self, shopper: ShopperId, path: &[Position], start: StoreTime, end: StoreTime) -> f64 {
         let config = &self.config;
-        let density = |sd: f64| (-velocity.norm_squared() / (2.0 * sd * sd)).exp() / (sd * sd);
-        let (still, walking) = (density(config.still_sd_m_s), density(config.walk_sd_m_s));
-        let bystander = (1.0 - config.walk_share) * still + config.walk_share * walking;
-        let odd = config.odd_share * walking;
-        (((1.0 - config.odd_share) * still + odd).max(1e-30) / bystander.max(1e-30)).ln()
+        let before = self.seen(shopper, start.plus_s(-config.arrived_s), start);
+        let after = self.seen(shopper, end, end.plus_s(config.stay_s));
+        let moves = |sd: f64| {
+            let density = |path: &[Position]| density2(mean(path, |p| p.velocity), sd);
+            density(path) * if before.is_empty() { 1.0 } else { density(&before) }
+        };
+        let goes = |share: f64| {
+            if after.is_empty() {
+                return 1.0;
+            }
+            let off = mean(&after, |p| p.at.coords) - mean(path, |p| p.at.coords);
+            (1.0 - share) * density2(off, config.stay_sd_m) + share * density2(off, config.leave_sd_m)
+        };
+        let (stands, walks) = (moves(config.still_sd_m_s), moves(config.walk_sd_m_s) * goes(1.0));
+        let mixed = |walkers: f64, leavers: f64| (1.0 - walkers) * stands * goes(leavers) + walkers * walks;
+        let handles = mixed(config.odd_share, config.leave_share);
+        let bystander = mixed(config.walk_share, config.pass_share);
+        (handles.max(1e-300) / bystander.max(1e-300)).ln()
+    }
+
+    fn seen(&self, shopper: ShopperId, from: StoreTime, to: StoreTime) -> Vec<Position> {
+        self.floor.path(shopper, from, to).into_iter().map(|(_, p)| p).collect()
     }
 
     fn front(&self, plates: impl Iterator<Item = PlateIndex>) -> Option<Front> {
@@ -234,6 +276,16 @@ impl<'a> Reach<'a> {
         sum += if seen.1 > 0.0 { seen.0 / seen.1 } else { 0.0 };
         sum.clamp(-config.hand_limit, config.hand_limit)
     }
+}
+
+/// Mean of what `part` gives of every position; there is at least one.
+fn mean(path: &[Position], part: impl Fn(&Position) -> Vector2<f64>) -> Vector2<f64> {
+    path.iter().map(part).sum::<Vector2<f64>>() / path.len() as f64
+}
+
+/// Density of a round two-dimensional Gaussian with mean zero, but for the factor of all of them.
+fn density2(off: Vector2<f64>, sd: f64) -> f64 {
+    (-off.norm_squared() / (2.0 * sd * sd)).exp() / (sd * sd)
 }
 
 /// Density of a two-dimensional Gaussian with mean zero; 0 for a covariance that is none.
