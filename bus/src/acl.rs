@@ -25,7 +25,7 @@ enum Whose {
     Any,
 }
 
-use TopicKind::{Ack, Counts, Event, Handlings, People, Progress, Resend, Shoppers, Status, Watermark};
+use TopicKind::{Ack, Counts, Event, Handlings, People, Progress, Resend, Shoppers, Status, View, Watermark};
 use Whose::{Any, Own};
 
 type Rules = &'static [(TopicKind, Whose)];
@@ -37,8 +37,9 @@ pub const ROLES: [&str; 8] = ["camera", "shelf", "gate", "floor", "scale", "ledg
 fn rules(role: &str) -> (Rules, Rules) {
     match role {
         "camera" => (
-            &[(People, Own), (Watermark, Own), (Status, Own), (Event, Own)],
-            &[(Status, Own), (Progress, Any), (Ack, Own), (Resend, Own)],
+            &[(People, Own), (View, Own), (Watermark, Own), (Status, Own), (Event, Own)],
+            // Shelf events tell it when to look at what is handled.
+            &[(Status, Own), (Progress, Any), (Event, Any), (Ack, Own), (Resend, Own)],
         ),
         "shelf" => (
             &[(Event, Own), (Watermark, Own), (Status, Own)],
@@ -53,6 +54,7 @@ fn rules(role: &str) -> (Rules, Rules) {
             &[
                 (Status, Own),
                 (People, Any),
+                (View, Any),
                 (Event, Any),
                 (Watermark, Any),
                 (Handlings, Any),
