@@ -201,11 +201,12 @@ mod tests {
     #[test]
     fn a_camera_says_only_what_is_its_own() {
         let camera = acl("cam1", "camera");
-        for topic in ["camera/cam1/people", "watermark/cam1", "status/cam1"] {
+        for topic in ["camera/cam1/people", "camera/cam1/view", "watermark/cam1", "status/cam1"] {
             assert!(camera.may_publish(&format!("linefree/v1/nano/{topic}")), "{topic}");
         }
         for topic in [
             "linefree/v1/nano/camera/cam2/people",
+            "linefree/v1/nano/camera/cam2/view",
             "linefree/v1/nano/status/cam2",
             "linefree/v1/nano/event/shelf-1",
             "linefree/v1/nano/ledger/ack/cam1",
@@ -224,6 +225,8 @@ mod tests {
         let floor = acl("floor-1", "floor");
         assert!(floor.may_subscribe("linefree/v1/nano/camera/+/people"));
         assert!(floor.may_subscribe("linefree/v1/nano/camera/cam9/people"));
+        assert!(floor.may_subscribe("linefree/v1/nano/camera/+/view"));
+        assert!(acl("cam1", "camera").may_subscribe("linefree/v1/nano/event/+"));
         for (device, filter) in [
             (acl("floor-1", "floor"), "linefree/v1/nano/#"),
             (acl("floor-1", "floor"), "#"),
