@@ -7,7 +7,7 @@
 )]
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use edge_agent::replay::{Replayed, replay};
 use image::imageops::{overlay, resize};
@@ -171,20 +171,22 @@ fn write(dir: &Path, taken: &str, vision: bool) {
     ] {
         std::fs::write(dir.join(name), text).unwrap();
     }
-    let store = StoreFile::read(&dir.join("store.toml")).unwrap();
+    let store = StoreFile::read(dir.join("store.toml")).unwrap();
     let frames = dir.join("cameras/shelf");
     std::fs::create_dir_all(&frames).unwrap();
+    let moving = (TAKEN_S - 0.6)..(TAKEN_S + 1.4);
+    let mut drawn: Option<PathBuf> = None;
     for i in 0..200 {
         let path = frames.join(format!("{i:04}.png"));
         let t = f64::from(i) / 10.0;
         // A still scene is drawn once.
-        let still = t < TAKEN_S - 0.6 || t > TAKEN_S + 1.2;
-        let before = frames.join(format!("{:04}.png", i.max(1) - 1));
-        if still && before != path && before.exists() && t != TAKEN_S + 1.3 {
-            std::fs::copy(&before, &path).unwrap();
-        } else {
-            frame(&store, taken, t).save(&path).unwrap();
+        match drawn.take().filter(|_| !moving.contains(&t)) {
+            Some(before) => {
+                std::fs::copy(&before, &path).unwrap();
+            }
+            None => frame(&store, taken, t).save(&path).unwrap(),
         }
+        drawn = Some(path);
     }
 }
 
