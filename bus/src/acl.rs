@@ -25,7 +25,7 @@ enum Whose {
     Any,
 }
 
-use TopicKind::{Ack, Counts, Event, Handlings, People, Progress, Resend, Shoppers, Status, Watermark};
+use TopicKind::{Ack, Counts, Event, Handlings, People, Progress, Resend, Shoppers, Status, View, Watermark};
 use Whose::{Any, Own};
 
 type Rules = &'static [(TopicKind, Whose)];
@@ -37,8 +37,9 @@ pub const ROLES: [&str; 8] = ["camera", "shelf", "gate", "floor", "scale", "ledg
 fn rules(role: &str) -> (Rules, Rules) {
     match role {
         "camera" => (
-            &[(People, Own), (Watermark, Own), (Status, Own), (Event, Own)],
-            &[(Status, Own), (Progress, Any), (Ack, Own), (Resend, Own)],
+            &[(People, Own), (View, Own), (Watermark, Own), (Status, Own), (Event, Own)],
+            // Shelf events tell it when to look at what is handled.
+            &[(Status, Own), (Progress, Any), (Event, Any), (Ack, Own), (Resend, Own)],
         ),
         "shelf" => (
             &[(Event, Own), (Watermark, Own), (Status, Own)],
@@ -53,6 +54,7 @@ fn rules(role: &str) -> (Rules, Rules) {
             &[
                 (Status, Own),
                 (People, Any),
+                (View, Any),
                 (Event, Any),
                 (Watermark, Any),
                 (Handlings, Any),
@@ -199,11 +201,12 @@ mod tests {
     #[test]
     fn a_camera_says_only_what_is_its_own() {
         let camera = acl("cam1", "camera");
-        for topic in ["camera/cam1/people", "watermark/cam1", "status/cam1"] {
+        for topic in ["camera/cam1/people", "camera/cam1/view", "watermark/cam1", "status/cam1"] {
             assert!(camera.may_publish(&format!("linefree/v1/nano/{topic}")), "{topic}");
         }
         for topic in [
             "linefree/v1/nano/camera/cam2/people",
+            "linefree/v1/nano/camera/cam2/view",
             "linefree/v1/nano/status/cam2",
             "linefree/v1/nano/event/shelf-1",
             "linefree/v1/nano/ledger/ack/cam1",
@@ -222,6 +225,8 @@ mod tests {
         let floor = acl("floor-1", "floor");
         assert!(floor.may_subscribe("linefree/v1/nano/camera/+/people"));
         assert!(floor.may_subscribe("linefree/v1/nano/camera/cam9/people"));
+        assert!(floor.may_subscribe("linefree/v1/nano/camera/+/view"));
+        assert!(acl("cam1", "camera").may_subscribe("linefree/v1/nano/event/+"));
         for (device, filter) in [
             (acl("floor-1", "floor"), "linefree/v1/nano/#"),
             (acl("floor-1", "floor"), "#"),

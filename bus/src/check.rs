@@ -4,8 +4,8 @@
 //! non-finite number is refused here, with its path, before it can become a payload that nobody can read.
 
 use crate::payload::{
-    Ack, Counts, Event, EventBody, Handlings, ItemAttributed, Line, People, Resend, Shoppers, Status,
-    Watermark,
+    Ack, Counts, Event, EventBody, Handlings, ItemAttributed, Line, People, ProductView, Resend, Shoppers,
+    Status, Watermark,
 };
 use crate::topic::TopicKind;
 
@@ -271,6 +271,33 @@ impl Payload for Handlings {
             }
             if handling.to_us.is_some_and(|to_us| to_us < handling.from_us) {
                 return bad("to_us", "it ends before it begins".to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Most products that one view tells of.
+const VIEWED_PRODUCTS_MAX: usize = 256;
+
+impl Payload for ProductView {
+    fn fits(kind: TopicKind) -> bool {
+        kind == TopicKind::View
+    }
+
+    fn source(&self) -> Option<&str> {
+        Some(&self.camera)
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        if self.likelihood.len() > VIEWED_PRODUCTS_MAX {
+            let why = format!("{} products, at most {VIEWED_PRODUCTS_MAX}", self.likelihood.len());
+            return Err(Problem { path: "likelihood".to_owned(), why });
+        }
+        for (i, product) in self.likelihood.iter().enumerate() {
+            if !(0.0..=1.0).contains(&product.p) {
+                let why = format!("{} is not from 0 to 1", product.p);
+                return Err(Problem { path: format!("likelihood[{i}].p"), why });
             }
         }
         Ok(())

@@ -36,6 +36,8 @@ pub enum TopicKind {
     Counts,
     /// [`Handlings`](crate::payload::Handlings) of robots at shelves.
     Handlings,
+    /// [`ProductView`](crate::payload::ProductView) of one camera.
+    View,
 }
 
 /// Delivery promised by one hop of MQTT. Never enough by itself: see the crate's documentation.
@@ -65,7 +67,7 @@ pub struct TopicRow {
 }
 
 /// The table. Documentation and AsyncAPI are generated from it.
-pub const TOPICS: [TopicRow; 10] = [
+pub const TOPICS: [TopicRow; 11] = [
     TopicRow {
         kind: TopicKind::People,
         pattern: "camera/{source}/people",
@@ -145,6 +147,14 @@ pub const TOPICS: [TopicRow; 10] = [
         delivery: Delivery::AtMostOnce,
         retained: false,
         purpose: "What robots handle at shelves, for the floor role; repeated while there is something to tell.",
+    },
+    TopicRow {
+        kind: TopicKind::View,
+        pattern: "camera/{source}/view",
+        payload: "ProductView",
+        delivery: Delivery::AtMostOnce,
+        retained: false,
+        purpose: "Which product a camera saw handled in a shelf event, as likelihoods; for the floor role.",
     },
 ];
 

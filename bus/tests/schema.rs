@@ -3,7 +3,9 @@
 
 use jsonschema::Validator;
 use linefree_bus::codec;
-use linefree_bus::payload::{Ack, Counts, Event, Handlings, People, Resend, Shoppers, Status, Watermark};
+use linefree_bus::payload::{
+    Ack, Counts, Event, Handlings, People, ProductView, Resend, Shoppers, Status, Watermark,
+};
 use linefree_bus::schema::{examples, files, schemas};
 use linefree_bus::topic::{TOPICS, Topic, TopicRow};
 use serde_json::{Value, json};
@@ -28,6 +30,7 @@ fn decodes(payload: &str, value: &Value) -> Result<(), String> {
         "Event" => codec::decode::<Event>(&topic, &bytes).map(drop),
         "Handlings" => codec::decode::<Handlings>(&topic, &bytes).map(drop),
         "People" => codec::decode::<People>(&topic, &bytes).map(drop),
+        "ProductView" => codec::decode::<ProductView>(&topic, &bytes).map(drop),
         "Resend" => codec::decode::<Resend>(&topic, &bytes).map(drop),
         "Shoppers" => codec::decode::<Shoppers>(&topic, &bytes).map(drop),
         "Status" => codec::decode::<Status>(&topic, &bytes).map(drop),

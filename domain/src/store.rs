@@ -31,6 +31,8 @@ pub struct StoreConfig {
     pub visit: VisitConfig,
     /// What may be charged.
     pub cart: CartPolicy,
+    /// How long a shelf event waits for product vision, seconds from its end, at most 3; 0 where nothing looks.
+    pub views_wait_s: f64,
 }
 
 /// Something the store has seen.
@@ -222,8 +224,15 @@ impl Store {
             Input::View(_) => self.counters.views += 1,
             Input::Handling(_) => self.counters.handlings += 1,
         }
-        // The end of a handling is told at its end, and is news of its beginning.
-        let told_later = matches!(input, Input::Handling(_));
+        // The end of a handling is told at its end, and is news of its beginning; a view of what was handled is told
+        // after it.
+        let told_later = match &input {
+            Input::Handling(_) => true,
+            Input::View(view) => {
+                self.now.is_none_or(|now| now.seconds_since(view.time) <= self.config.views_wait_s)
+            }
+            _ => false,
+        };
         if !told_later && self.now.is_some_and(|now| input.time() < now) {
             self.counters.late += 1;
         }
@@ -315,7 +324,8 @@ impl Store {
             let place = event.changes.first().map(|c| self.layout.plates[c.plate.0].centre.xy());
             let settled = place
                 .is_none_or(|at| self.floor.is_settled(at, event.start(), event.end().max(event.start())));
-            if waited_s < patience_s && !(settled && watched) {
+            let looked = waited_s >= self.config.views_wait_s;
+            if waited_s < patience_s && !(settled && watched && looked) {
                 return;
             }
             if let Some((tag, event)) = self.held.pop_front() {

@@ -4,7 +4,11 @@
 
 mod small_store;
 
-use linefree_domain::store::Input;
+use std::sync::Arc;
+
+use linefree_domain::attribution::ProductView;
+use linefree_domain::ids::{PlateIndex, ProductIndex};
+use linefree_domain::store::{Decision, Input, Store, StoreConfig};
 use proptest::prelude::*;
 use small_store::*;
 
@@ -64,6 +68,48 @@ fn two_in_front_of_one_plate_are_not_guessed() {
     inputs.push(change(1, 1, -330.0, 11.0, 13.0));
     let lines: Vec<_> = table(&receipts(inputs)).into_iter().flat_map(|(_, lines)| lines).collect();
     assert!(!lines.is_empty() && lines.iter().all(|(_, _, review)| *review), "{lines:?}");
+}
+
+/// Two products of one weight on one plate; a camera tells which, 1.5 s after the event.
+#[test]
+fn a_shelf_event_waits_for_what_was_seen() {
+    let mut both = (*layout()).clone();
+    both.facings[4].plates = vec![PlateIndex(1)];
+    let both = Arc::new(both);
+    let explained = |views_wait_s: f64| {
+        let config = StoreConfig { views_wait_s, ..StoreConfig::default() };
+        let mut store = Store::new(Arc::clone(&both), config);
+        let mut inputs = people(&[ANNA], 40.0);
+        inputs.extend(gates());
+        let event = change(1, 1, -330.0, 8.0, 10.5);
+        let likelihood = vec![(ProductIndex(1), 0.05), (ProductIndex(4), 0.95)];
+        let view = ProductView { time: at(10.5), place: "1/1".into(), likelihood };
+        inputs.into_iter().for_each(|input| store.handle(input));
+        store.handle(event);
+        store.advance(at(10.4));
+        for tenth in 105..150 {
+            if tenth == 120 {
+                store.handle(Input::View(view.clone()));
+            }
+            let now = at(f64::from(tenth) / 10.0);
+            for decision in store.advance(now) {
+                if let Decision::ItemAttributed { candidates, .. } = decision {
+                    let of = |p: usize| {
+                        let mine = candidates.iter().filter(|(c, _)| c.product == Some(ProductIndex(p)));
+                        mine.map(|(c, _)| c.probability).sum::<f64>()
+                    };
+                    let counters = store.counters();
+                    return (now.seconds_since(at(10.5)), of(4), counters.views, counters.late);
+                }
+            }
+        }
+        panic!("never explained");
+    };
+    let (at_once_s, guess, views, _) = explained(0.0);
+    assert!(at_once_s < 1.0 && views == 0 && guess < 0.6, "{at_once_s} s, {guess}");
+    let (waited_s, seen, views, late) = explained(2.5);
+    assert!((2.4..2.7).contains(&waited_s) && seen > 0.8, "{waited_s} s, {seen}");
+    assert_eq!((views, late), (1, 0));
 }
 
 #[test]

@@ -50,7 +50,7 @@ enum Command {
     All(RoleOptions),
     /// Turn a recording into receipts, as fast as this machine goes.
     Replay(ReplayArgs),
-    /// Find people in a video and write MOT text, or in images and print JSON.
+    /// Find people in a video and write MOT text; find people, or products and hands, in images and print JSON.
     Detect(DetectArgs),
     /// Add a product to a gallery from a few pictures, at once.
     Enrol(EnrolArgs),
@@ -129,7 +129,8 @@ struct DetectArgs {
     /// A video file or a folder of images; with --json, image files.
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// Take image files and print a line of JSON for each: {"image", "boxes": [{"x", "y", "w", "h", "score"}, ...]}.
+    /// Take image files and print a line of JSON for each: {"image", "boxes": [{"x", "y", "w", "h", "score"}, ...]};
+    /// with a model of products and hands, such as product-hand, each box has a "class" besides.
     #[arg(long, conflicts_with = "out")]
     json: bool,
     /// A model of models/manifest.toml.

@@ -4,10 +4,10 @@
 //! that are none are refused with a sentence that says which.
 
 use linefree_bus::payload;
-use linefree_domain::attribution::{Candidate, Handling};
+use linefree_domain::attribution::{Candidate, Handling, ProductView};
 use linefree_domain::cart::{Line, Receipt};
 use linefree_domain::floor::{PeopleObservation, Person, Shopper};
-use linefree_domain::ids::{Credential, HandlingId, TrackId, TrackletId, VisitId};
+use linefree_domain::ids::{Credential, HandlingId, ProductIndex, TrackId, TrackletId, VisitId};
 use linefree_domain::layout::StoreLayout;
 use linefree_domain::shelf::{PlateChange, ShelfEvent};
 use linefree_domain::store::Store;
@@ -99,6 +99,49 @@ fn tracklet_in(tracklet: &payload::Tracklet) -> Tracklet {
         sound.map(|a| Alike { tracklet: TrackletId(a.tracklet), log_odds: a.log_odds }).collect()
     };
     Tracklet { id: TrackletId(tracklet.id), alike: tracklet.alike.as_ref().map(sound) }
+}
+
+/// What was seen to be handled, as the bus carries it.
+#[must_use]
+pub fn view_out(view: &ProductView, camera: &str, layout: &StoreLayout) -> payload::ProductView {
+    let product = |(product, p): &(ProductIndex, f64)| payload::ProductLikelihood {
+        sku: layout.products[product.0].sku.to_string(),
+        p: p.clamp(0.0, 1.0),
+    };
+    payload::ProductView {
+        camera: camera.to_owned(),
+        time_us: view.time.micros,
+        place: view.place.clone(),
+        likelihood: view.likelihood.iter().map(product).collect(),
+    }
+}
+
+/// What was seen to be handled, from the bus.
+///
+/// # Errors
+/// A sentence that says what is wrong with the message.
+pub fn view_in(message: &payload::ProductView, layout: &StoreLayout) -> Result<ProductView, String> {
+    if layout.camera(&message.camera).is_none() {
+        return Err(format!("a view of camera {:?}, which store.toml does not have", message.camera));
+    }
+    if !layout.plates.iter().any(|p| p.id.place() == message.place) {
+        return Err(format!("a view of {:?}, where store.toml has no plates", message.place));
+    }
+    let product = |l: &payload::ProductLikelihood| {
+        let product = layout
+            .product(&l.sku)
+            .ok_or_else(|| format!("a view of product {:?}, which store.toml does not have", l.sku))?;
+        if !(0.0..=1.0).contains(&l.p) {
+            return Err(format!("a likelihood of {} for product {}; it is 0 to 1", l.p, l.sku));
+        }
+        Ok((product, l.p))
+    };
+    let likelihood = message.likelihood.iter().map(product).collect::<Result<_, String>>()?;
+    Ok(ProductView {
+        time: StoreTime::from_micros(message.time_us),
+        place: message.place.clone(),
+        likelihood,
+    })
 }
 
 /// A shelf event as the bus carries it.

@@ -116,7 +116,7 @@ pub fn run(args: &FollowArgs) -> anyhow::Result<String> {
     let until = args.minutes.map(|m| Duration::from_secs_f64(60.0 * m));
     loop {
         let counted = sight.counts().frames;
-        match sight.next_seen(start)? {
+        match sight.next_seen(start, None)? {
             Some(seen) => {
                 last = seen.time;
                 if until.is_none() {

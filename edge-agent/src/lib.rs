@@ -8,6 +8,7 @@
 //! | [`sight`] | frames of one camera into tracks in its image |
 //! | [`attention`] | when the person model has to run |
 //! | [`vision`] | tracks of one camera into people on the floor |
+//! | [`frames`], [`looking`] | a camera's last seconds; what was handled in a shelf event, by sight |
 //! | [`follow`] | the camera's pipeline on a video, measured |
 //! | [`mod@replay`] | a recording into receipts, in one process |
 //! | [`roles`] | camera, shelf, gate and floor as bus participants |
@@ -26,6 +27,8 @@ pub mod config_check;
 pub mod convert;
 pub mod credential;
 pub mod follow;
+pub mod frames;
+pub mod looking;
 pub mod model_commands;
 pub mod mot;
 pub mod paths;

@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
-use linefree_models::{ColourOrder, FrameView, MAX_SIDE_PX, MIN_CROP_PX, PersonDetector};
+use linefree_domain::tracking::Detection;
+use linefree_models::{
+    ColourOrder, DetectorOptions, FrameView, InputSize, MAX_SIDE_PX, MIN_CROP_PX, PersonDetector,
+    ProductDetector, Registry, Runtime, Task,
+};
 use linefree_recording::DetectorConfig;
 
 use crate::{paths, vision};
@@ -52,7 +56,61 @@ pub fn frame(image: &RgbImage) -> anyhow::Result<FrameView<'_>> {
     Ok(FrameView::new(image.as_raw(), width, height, width as usize * 3, ColourOrder::Rgb)?)
 }
 
-/// Finds people in picture files: a line of JSON for each, boxes in the picture's pixels, strongest first.
+/// A model that finds things in pictures, whichever things it is for.
+enum Finder {
+    People { detector: PersonDetector, threshold: f64 },
+    Handling(ProductDetector),
+}
+
+impl Finder {
+    fn load(
+        runtime: &Runtime,
+        registry: &Registry,
+        wanted: &DetectorConfig,
+        frame_px: [u32; 2],
+        threads: usize,
+    ) -> anyhow::Result<Self> {
+        if registry.manifest().model(&wanted.model)?.task == Task::Handling {
+            let input = match wanted.input_px {
+                Some([width_px, height_px]) => InputSize::Exact { width_px, height_px },
+                None => InputSize::ShapedAs { frame_width_px: frame_px[0], frame_height_px: frame_px[1] },
+            };
+            let score_min = wanted.score_min.map(|s| s as f32);
+            let options = DetectorOptions { threads, input, score_min, ..DetectorOptions::default() };
+            return Ok(Self::Handling(registry.product_detector(runtime, &wanted.model, &options)?));
+        }
+        let threshold = vision::threshold(registry, wanted)?;
+        Ok(Self::People {
+            detector: vision::person_detector(runtime, registry, wanted, frame_px, threads)?,
+            threshold,
+        })
+    }
+
+    /// Boxes in the picture's pixels, strongest first; those of products and hands say which they are.
+    fn find(&mut self, picture: &FrameView<'_>) -> anyhow::Result<Vec<serde_json::Value>> {
+        let person = |d: &Detection| {
+            let b = d.bbox;
+            serde_json::json!({ "x": b.x, "y": b.y, "w": b.w, "h": b.h, "score": d.score })
+        };
+        Ok(match self {
+            Self::People { detector, threshold } => {
+                detector.detect(picture)?.iter().filter(|d| d.score >= *threshold).map(person).collect()
+            }
+            Self::Handling(detector) => detector
+                .detect(picture)?
+                .iter()
+                .map(|f| {
+                    let mut line = person(&Detection { bbox: f.bbox, score: f.score });
+                    line["class"] = f.thing.name().into();
+                    line
+                })
+                .collect(),
+        })
+    }
+}
+
+/// Finds people, or products and hands, in picture files: a line of JSON for each, boxes in the picture's pixels,
+/// strongest first.
 ///
 /// # Errors
 /// When the model is unusable, and at the end when a picture was.
@@ -63,8 +121,7 @@ pub fn detect(
     mut print: impl FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let (runtime, registry) = (paths::runtime()?, paths::registry()?);
-    let threshold = vision::threshold(&registry, wanted)?;
-    let mut detector: Option<([u32; 2], PersonDetector)> = None;
+    let mut finder: Option<([u32; 2], Finder)> = None;
     let mut refused = 0;
     for path in images {
         let image = match read(path) {
@@ -76,21 +133,11 @@ pub fn detect(
             }
         };
         let size = [image.width(), image.height()];
-        let (_, ready) = match detector.take().filter(|(px, _)| *px == size) {
-            Some(same) => detector.insert(same),
-            None => {
-                detector.insert((size, vision::person_detector(&runtime, &registry, wanted, size, threads)?))
-            }
+        let (_, ready) = match finder.take().filter(|(px, _)| *px == size) {
+            Some(same) => finder.insert(same),
+            None => finder.insert((size, Finder::load(&runtime, &registry, wanted, size, threads)?)),
         };
-        let found = ready.detect(&frame(&image)?)?;
-        let boxes: Vec<_> = found
-            .iter()
-            .filter(|d| d.score >= threshold)
-            .map(|d| {
-                let b = d.bbox;
-                serde_json::json!({ "x": b.x, "y": b.y, "w": b.w, "h": b.h, "score": d.score })
-            })
-            .collect();
+        let boxes = ready.find(&frame(&image)?)?;
         print(&format!("{}\n", serde_json::json!({ "image": path.display().to_string(), "boxes": boxes })))?;
     }
     if refused > 0 {

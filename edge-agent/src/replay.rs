@@ -15,27 +15,28 @@ use linefree_domain::cart::{CartPolicy, Receipt};
 use linefree_domain::floor::{ClockComparison, PeopleObservation, person_from_box};
 use linefree_domain::ids::CameraIndex;
 use linefree_domain::layout::StoreLayout;
-use linefree_domain::shelf::{ShelfConfig, ShelfDetector};
+use linefree_domain::shelf::{ShelfConfig, ShelfDetector, ShelfEvent};
 use linefree_domain::store::{Decision, Input, Store, StoreConfig};
 use linefree_domain::time::StoreTime;
 use linefree_domain::tracking::{Detection, Tracker, TrackerConfig};
 use linefree_domain::visit::GatePassed;
-use linefree_hardware::camera::{CameraSource, open};
+use linefree_hardware::camera::open;
 use linefree_recording::{
     CameraFile, GateEvent, GateLine, PeopleLine, ReceiptLine, Receipts, RecordedPerson, Recording, ViewLine,
 };
 
+use crate::looking::{LookCounts, Looker, VIEWS_WAIT_S};
 use crate::paths;
 use crate::report::{LineScore, ReplayReport, Stages};
 use crate::trace::Trace;
-use crate::vision::{Vision, sight};
+use crate::vision::{Vision, recorded_source, sight};
 
 /// How late a line of people.jsonl may be, seconds: cameras interleave there and have their own clocks.
 const PEOPLE_LATE_S: f64 = 3.0;
 /// Observations that may wait between a camera's thread and the merge. A full queue makes the camera wait.
 const CAMERA_QUEUE: usize = 16;
-/// A folder of images knows no rate; recordings name video files, so this is never asked for.
-const UNKNOWN_RATE_HZ: f64 = 10.0;
+/// A folder of images knows no rate: this is shown.
+const FOLDER_RATE_HZ: f64 = 10.0;
 
 /// The result of a replay.
 #[derive(Debug)]
@@ -58,6 +59,7 @@ pub fn replay(dir: &Path, progress: bool, trace: Option<&Path>) -> anyhow::Resul
     let layout = std::sync::Arc::new(recording.store.layout.clone());
     let config = StoreConfig {
         cart: CartPolicy { review_below: recording.store.live.policy.review_below },
+        views_wait_s: if looks(&recording) { VIEWS_WAIT_S } else { 0.0 },
         ..StoreConfig::default()
     };
     let (ahead_s, scales_ahead_s) = clocks_of(&recording, &layout)?;
@@ -71,6 +73,7 @@ pub fn replay(dir: &Path, progress: bool, trace: Option<&Path>) -> anyhow::Resul
         receipts: Vec::new(),
         tag: 0,
         trace: trace.map(Trace::create).transpose()?,
+        looks: LookCounts::default(),
     };
     let (stages, frames, faults) = merge.run(&recording, &bar(&recording, progress))?;
     if let Some(trace) = &mut merge.trace {
@@ -92,6 +95,11 @@ pub fn replay(dir: &Path, progress: bool, trace: Option<&Path>) -> anyhow::Resul
         lines: expected.map(|expected| LineScore::of(&receipts, &expected)),
     };
     Ok(Replayed { receipts, report })
+}
+
+/// Do cameras look at what is handled?
+fn looks(recording: &Recording) -> bool {
+    recording.store.live.vision.is_some() && !recording.manifest.cameras.is_empty()
 }
 
 fn bar(recording: &Recording, progress: bool) -> ProgressBar {
@@ -132,14 +140,20 @@ fn clocks_of(recording: &Recording, layout: &StoreLayout) -> anyhow::Result<(Vec
     if ahead_s.is_empty() {
         return Ok((ahead_s, 0.0));
     }
+    let events = shelf_events(recording, layout)?;
+    let scales_ahead_s = clocks.scales_ahead_s(&ahead_s, layout, &events);
+    Ok((ahead_s, scales_ahead_s))
+}
+
+/// Every shelf event of the recording, by the scales' clock.
+fn shelf_events(recording: &Recording, layout: &StoreLayout) -> anyhow::Result<Vec<ShelfEvent>> {
     let mut shelves = ShelfDetector::new(layout, ShelfConfig::default());
     let mut events = Vec::new();
     for sample in recording.weights()?.into_iter().flatten() {
         events.extend(shelves.handle_sample(&sample?));
     }
     events.extend(shelves.finish());
-    let scales_ahead_s = clocks.scales_ahead_s(&ahead_s, layout, &events);
-    Ok((ahead_s, scales_ahead_s))
+    Ok(events)
 }
 
 struct Merge<'a> {
@@ -153,12 +167,20 @@ struct Merge<'a> {
     receipts: Vec<Receipt>,
     tag: u64,
     trace: Option<Trace>,
+    /// What looking at what was handled has come to, over all cameras.
+    looks: LookCounts,
 }
 
 /// One camera's observations as they come out of its thread.
 struct Feed {
-    results: Receiver<anyhow::Result<PeopleObservation>>,
-    next: Option<PeopleObservation>,
+    results: Receiver<anyhow::Result<Seen>>,
+    next: Option<Seen>,
+}
+
+/// The people in a frame, and what was seen to be handled before it.
+struct Seen {
+    people: PeopleObservation,
+    views: Vec<ProductView>,
 }
 
 impl Feed {
@@ -173,6 +195,7 @@ struct CameraEnd {
     stages: Stages,
     frames: u64,
     faults: Vec<String>,
+    looks: LookCounts,
 }
 
 impl Merge<'_> {
@@ -187,13 +210,27 @@ impl Merge<'_> {
             if !recording.manifest.cameras.is_empty() {
                 let runtime = paths::runtime()?;
                 let registry = paths::registry()?;
+                let asked = if looks(recording) {
+                    shelf_events(recording, self.layout)?.into_iter().map(|e| self.on_time(e)).collect()
+                } else {
+                    Vec::new()
+                };
                 for file in &recording.manifest.cameras {
                     let mut vision = vision_of(recording, file, &runtime, &registry)?;
+                    let mut asked = asked.clone().into_iter().peekable();
                     let (sender, results) = sync_channel(CAMERA_QUEUE);
                     let start = recording.manifest.time_at(file.offset_s);
                     let layout = self.layout;
                     threads.push(scope.spawn(move || {
-                        while let Some(next) = vision.next_people(start, layout).transpose() {
+                        let mut next = || {
+                            let Some(people) = vision.next_people(start, layout)? else { return Ok(None) };
+                            while let Some(event) = asked.next_if(|e: &ShelfEvent| e.end() <= people.time) {
+                                vision.ask(event);
+                            }
+                            let views = vision.views(people.time, layout)?;
+                            Ok(Some(Seen { people, views }))
+                        };
+                        while let Some(next) = next().transpose() {
                             let failed = next.is_err();
                             // The merge has gone away: it has its own error to tell.
                             if sender.send(next).is_err() || failed {
@@ -201,7 +238,8 @@ impl Merge<'_> {
                             }
                         }
                         let faults = vision.take_faults().into_iter().map(|f| f.message).collect();
-                        CameraEnd { stages: *vision.stages(), frames: vision.frames(), faults }
+                        let looks = vision.look_counts().unwrap_or_default();
+                        CameraEnd { stages: *vision.stages(), frames: vision.frames(), faults, looks }
                     }));
                     feeds.push(Feed { results, next: None });
                 }
@@ -214,6 +252,7 @@ impl Merge<'_> {
                 let end = thread.join().map_err(|_| anyhow::anyhow!("a camera's thread failed"))?;
                 stages.join(&end.stages);
                 frames += end.frames;
+                self.looks.add(&end.looks);
                 faults.extend(end.faults);
             }
             faults.extend(self.clock_faults());
@@ -246,8 +285,11 @@ impl Merge<'_> {
             self.store.handle(Input::View(ProductView { time, place, likelihood }));
         }
         loop {
-            let feed =
-                feeds.iter().enumerate().filter_map(|(i, f)| f.next.as_ref().map(|o| (o.time, i))).min();
+            let feed = feeds
+                .iter()
+                .enumerate()
+                .filter_map(|(i, f)| f.next.as_ref().map(|s| (s.people.time, i)))
+                .min();
             let weight = sample.as_ref().map(|s| s.time);
             let seen = line.as_ref().map(|l| people_seen.unwrap_or(l.time).max(l.time));
             let Some(next) = [feed.map(|f| f.0), weight, seen].into_iter().flatten().min() else {
@@ -256,8 +298,9 @@ impl Merge<'_> {
             if let Some((time, i)) = feed
                 && time == next
             {
-                if let Some(observation) = feeds[i].next.take() {
-                    self.store.handle(Input::People(observation));
+                if let Some(Seen { people, views }) = feeds[i].next.take() {
+                    views.into_iter().for_each(|view| self.store.handle(Input::View(view)));
+                    self.store.handle(Input::People(people));
                 }
                 feeds[i].pull()?;
             } else if weight == Some(next) {
@@ -284,7 +327,7 @@ impl Merge<'_> {
             });
             let lines =
                 line.as_ref().map(|_| people_seen.unwrap_or(start).plus_s(-PEOPLE_LATE_S - most_ahead_s));
-            let frames = feeds.iter().filter_map(|f| f.next.as_ref().map(|o| o.time)).min();
+            let frames = feeds.iter().filter_map(|f| f.next.as_ref().map(|s| s.people.time)).min();
             let watermark = [shelves, lines, frames, Some(next)].into_iter().flatten().min();
             if let Some(watermark) = watermark {
                 let decisions = self.store.advance(watermark);
@@ -321,15 +364,21 @@ impl Merge<'_> {
         cameras.chain(scales)
     }
 
-    fn shelf(&mut self, events: Vec<linefree_domain::shelf::ShelfEvent>) {
-        for mut event in events {
-            for change in &mut event.changes {
-                (change.start, change.end) =
-                    (change.start.plus_s(-self.scales_ahead_s), change.end.plus_s(-self.scales_ahead_s));
-            }
+    fn shelf(&mut self, events: Vec<ShelfEvent>) {
+        for event in events {
+            let event = self.on_time(event);
             self.tag += 1;
             self.store.handle(Input::Shelf { tag: self.tag, event });
         }
+    }
+
+    /// By the cameras' clock.
+    fn on_time(&self, mut event: ShelfEvent) -> ShelfEvent {
+        for change in &mut event.changes {
+            (change.start, change.end) =
+                (change.start.plus_s(-self.scales_ahead_s), change.end.plus_s(-self.scales_ahead_s));
+        }
+        event
     }
 
     fn keep(&mut self, decisions: Vec<Decision>) -> anyhow::Result<()> {
@@ -353,6 +402,8 @@ impl Merge<'_> {
             ("shelf_events", store.shelf_events),
             ("gate_events", store.gates),
             ("product_views", store.views),
+            ("looks_asked", self.looks.asked),
+            ("looks_told", self.looks.told),
             ("late_inputs", store.late),
             ("weights", shelves.weights),
             ("bad_weights", shelves.bad_weights),
@@ -369,12 +420,14 @@ fn vision_of(
     registry: &linefree_models::Registry,
 ) -> anyhow::Result<Vision> {
     let path = recording.video_path(file);
-    let camera = open(&CameraSource::File(path), UNKNOWN_RATE_HZ).with_context(|| {
+    let camera = open(&recorded_source(path), FOLDER_RATE_HZ).with_context(|| {
         format!("open the video of camera {}", recording.store.layout.cameras[file.camera.0].id)
     })?;
     let size_px = recording.store.layout.cameras[file.camera.0].size_px;
     let sight = sight(camera, size_px, runtime, registry, &recording.store.live.detector)?;
-    Ok(Vision::new(sight, file.camera))
+    let wanted = recording.store.live.vision.as_ref();
+    let looker = wanted.map(|w| Looker::load(runtime, registry, w, &recording.store.layout, file.camera));
+    Ok(Vision::new(sight, file.camera).with_looker(looker.transpose()?))
 }
 
 /// A gate line as the core takes it.

@@ -13,6 +13,7 @@ use linefree_hardware::fault::Fault;
 use linefree_models::{ColourOrder, FrameView, PersonDetector, appearance_of};
 
 use crate::attention::{Attention, AttentionConfig, Look, Scene};
+use crate::frames::RecentFrames;
 use crate::report::{Stage, Stages};
 use crate::vision::WEAK_SHARE;
 
@@ -111,12 +112,17 @@ impl Sight {
     }
 
     /// Who is in the next frame, at `start` plus the frame's own offset (or its arrival, for live cameras); `None`
-    /// when there will be no more. Frames that a quiet scene lets pass unseen give nothing.
+    /// when there will be no more. Frames that a quiet scene lets pass unseen give nothing. Those that are seen are
+    /// kept in `recent`, where somebody wants to look back.
     ///
     /// # Errors
     /// When the camera or the model fails; a camera that reconnects says when to come back
     /// ([`CameraError::retry_in`]).
-    pub fn next_seen(&mut self, start: StoreTime) -> anyhow::Result<Option<Seen<'_>>> {
+    pub fn next_seen(
+        &mut self,
+        start: StoreTime,
+        recent: Option<&mut RecentFrames>,
+    ) -> anyhow::Result<Option<Seen<'_>>> {
         self.skip_quiet(start)?;
         let Self { camera, detector, attention, glance, tracker, tracklets, stages, counts, .. } = self;
         let began = Instant::now();
@@ -125,6 +131,9 @@ impl Sight {
         let (w, h) = (frame.width_px, frame.height_px);
         let view = FrameView::new(frame.data, w, h, frame.stride_bytes, ColourOrder::Bgr)?;
         let time = frame.arrived.unwrap_or_else(|| start.plus_s(frame.offset_s));
+        if let Some(recent) = recent {
+            recent.keep(time, frame.data, [w, h], frame.stride_bytes);
+        }
         let last = self.next_offset_s.map_or(0.0, |(last, _)| last);
         self.next_offset_s = frame.arrived.is_none().then_some((frame.offset_s, frame.offset_s - last));
         let glancing = Instant::now();

@@ -2,19 +2,24 @@
 //!
 //! A file that ends early gives the people it has and a fault.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
+use linefree_domain::attribution::ProductView;
 use linefree_domain::floor::{PeopleObservation, Person, person_from_box};
 use linefree_domain::geometry::PixelBox;
 use linefree_domain::ids::CameraIndex;
 use linefree_domain::layout::StoreLayout;
+use linefree_domain::shelf::ShelfEvent;
 use linefree_domain::time::StoreTime;
 use linefree_domain::tracking::{Track, Tracklet};
-use linefree_hardware::camera::Camera;
+use linefree_hardware::camera::{Camera, CameraSource};
 use linefree_hardware::fault::Fault;
 use linefree_models::{DetectorOptions, InputSize, PersonDetector, Registry, Runtime};
 use linefree_recording::DetectorConfig;
 
 use crate::attention::AttentionConfig;
+use crate::looking::{LookCounts, Looker};
 use crate::report::Stages;
 use crate::sight::{Looks, Sight};
 
@@ -70,10 +75,17 @@ pub fn sight(
     Ok(Sight::new(camera, detector, threshold, AttentionConfig::of(wanted)))
 }
 
+/// Where a recording has a camera's frames: a video, or a folder of images, which is shown at ten a second.
+#[must_use]
+pub fn recorded_source(path: PathBuf) -> CameraSource {
+    if path.is_dir() { CameraSource::Folder(path) } else { CameraSource::File(path) }
+}
+
 /// One camera's way from frames to people.
 pub struct Vision {
     sight: Sight,
     index: CameraIndex,
+    looker: Option<Looker>,
 }
 
 impl Vision {
@@ -86,7 +98,34 @@ impl Vision {
     /// Gives what a camera sees its place on the floor.
     #[must_use]
     pub fn new(sight: Sight, index: CameraIndex) -> Self {
-        Self { sight, index }
+        Self { sight, index, looker: None }
+    }
+
+    /// With looks at what is handled, too.
+    #[must_use]
+    pub fn with_looker(self, looker: Option<Looker>) -> Self {
+        Self { looker, ..self }
+    }
+
+    /// Asks for a look at what was handled, where this camera looks at all.
+    pub fn ask(&mut self, event: ShelfEvent) {
+        if let Some(looker) = &mut self.looker {
+            looker.ask(event);
+        }
+    }
+
+    /// What was handled in the events that were asked about, as far as `now`, the time of the newest frame, tells.
+    ///
+    /// # Errors
+    /// When a model fails.
+    pub fn views(&mut self, now: StoreTime, layout: &StoreLayout) -> anyhow::Result<Vec<ProductView>> {
+        self.looker.as_mut().map_or(Ok(Vec::new()), |looker| looker.views(now, layout))
+    }
+
+    /// What looking has come to; `None` where nothing looks.
+    #[must_use]
+    pub fn look_counts(&self) -> Option<LookCounts> {
+        self.looker.as_ref().map(Looker::counts)
     }
 
     /// The people in the next frame, at `start` plus the frame's own offset (or its arrival, for live cameras);
@@ -100,7 +139,8 @@ impl Vision {
         start: StoreTime,
         layout: &StoreLayout,
     ) -> anyhow::Result<Option<PeopleObservation>> {
-        let Some(seen) = self.sight.next_seen(start)? else { return Ok(None) };
+        let recent = self.looker.as_mut().map(Looker::frames_mut);
+        let Some(seen) = self.sight.next_seen(start, recent)? else { return Ok(None) };
         let camera = &layout.cameras[self.index.0];
         let people = people_of(seen.tracks, seen.tracklets, camera, seen.frame_px);
         Ok(Some(PeopleObservation { camera: self.index, time: seen.time, people }))

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use image::{Rgb, RgbImage};
+use linefree_domain::geometry::PixelBox;
 use linefree_models::Home;
 
 /// Whether ONNX Runtime is installed.
@@ -101,6 +102,33 @@ fn a_product_is_known_as_soon_as_it_is_enrolled() {
     std::fs::write(folder.path().join("shop/gallery.lfg"), foreign).unwrap();
     let done = agent(&["recognise", "--gallery", &gallery, &asked[0]]);
     assert!(said(&done).contains("embeddings of different models do not compare"), "{}", said(&done));
+}
+
+#[test]
+fn products_are_found_in_pictures() {
+    if !ready() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let mut picture = RgbImage::from_pixel(320, 256, Rgb([170, 168, 160]));
+    for (kind, x) in [(0, 30), (2, 180)] {
+        image::imageops::overlay(&mut picture, &package(kind, 0), x, 50);
+    }
+    picture.save(at("shelf.png")).unwrap();
+    let done = agent(&["detect", &at("shelf.png"), "--model", "product-hand", "--json"]);
+    assert!(done.status.success(), "{}", said(&done));
+    let line: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(line["image"], at("shelf.png"));
+    let boxes = line["boxes"].as_array().unwrap();
+    for left in [30.0, 180.0] {
+        let near = |b: &serde_json::Value| {
+            let side = |key: &str| b[key].as_f64().unwrap();
+            let found = PixelBox { x: side("x"), y: side("y"), w: side("w"), h: side("h") };
+            b["class"] == "product" && found.iou(&PixelBox { x: left, y: 50.0, w: 120.0, h: 160.0 }) > 0.5
+        };
+        assert!(boxes.iter().any(near), "nothing at {left}: {line}");
+    }
 }
 
 #[test]

@@ -28,6 +28,9 @@ const MAX_INPUT_SIDE_PX: u32 = 4_096;
 /// At most this many threads: more than any machine this runs on has use for.
 const MAX_THREADS: usize = 64;
 
+/// Down-sampling of CenterNet's maps of people.
+const PERSON_STRIDE: usize = 4;
+
 /// How a detector is to run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DetectorOptions {
@@ -358,9 +361,14 @@ impl Decoding<'_> {
             value.try_extract_tensor::<f32>().map(|(_, data)| data).map_err(|e| e.to_string())
         };
         match self.head {
-            Head::Centernet => {
-                heads::decode_centernet(self.input, values(0)?, values(1)?, self.score_min, out)
-            }
+            Head::Centernet => heads::decode_centernet(
+                self.input,
+                PERSON_STRIDE,
+                values(0)?,
+                values(1)?,
+                self.score_min,
+                out,
+            ),
             Head::Yolox => heads::decode_yolox(self.input, values(0)?, self.score_min, out),
             Head::Nanodet => {
                 let classes = [values(0)?, values(1)?, values(2)?];
@@ -368,7 +376,7 @@ impl Decoding<'_> {
                 heads::decode_nanodet(self.input, classes, boxes, self.score_min, out)
             }
             // Refused when the detector is made.
-            Head::Embedding => return Err("an embedding has no boxes".into()),
+            Head::Centres | Head::Embedding => return Err(format!("head {} has no people", self.head)),
         }
         .map_err(|wrong| {
             format!(
@@ -380,7 +388,7 @@ impl Decoding<'_> {
 }
 
 /// Input pixels to frame pixels, clipped; `None` when nothing of the box is in the frame.
-fn to_frame(c: &Candidate, scale: f64, width_px: f64, height_px: f64) -> Option<Detection> {
+pub(crate) fn to_frame(c: &Candidate, scale: f64, width_px: f64, height_px: f64) -> Option<Detection> {
     let x0 = (f64::from(c.left) / scale).clamp(0.0, width_px);
     let y0 = (f64::from(c.top) / scale).clamp(0.0, height_px);
     let x1 = (f64::from(c.right) / scale).clamp(0.0, width_px);

@@ -89,8 +89,12 @@ impl<'a> FrameView<'a> {
         Self::new(data, x1 - x0, y1 - y0, self.stride_bytes, self.order)
     }
 
-    /// The bytes of a row, three per pixel; `y` must be below the height.
-    pub(crate) fn row(&self, y: usize) -> &'a [u8] {
+    /// The bytes of a row, three per pixel.
+    ///
+    /// # Panics
+    /// When `y` is not below the height.
+    #[must_use]
+    pub fn row(&self, y: usize) -> &'a [u8] {
         let start = y * self.stride_bytes;
         &self.data[start..start + self.width_px as usize * 3]
     }

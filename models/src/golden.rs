@@ -61,7 +61,7 @@ impl Probe {
         let pixels = picture();
         let frame = FrameView::new(&pixels, SIDE_PX, SIDE_PX, 3 * SIDE_PX as usize, ColourOrder::Rgb)?;
         let mut letterbox = match model.task {
-            Task::Person => Letterbox::new(&model.input, sides[0], sides[1]),
+            Task::Person | Task::Handling => Letterbox::new(&model.input, sides[0], sides[1]),
             Task::Product => Letterbox::stretched(&model.input, sides[0], sides[1]),
         };
         letterbox.fill(&frame, input.extract_tensor_mut().1);

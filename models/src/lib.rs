@@ -21,7 +21,7 @@
 //! # }
 //! ```
 //!
-//! [`ProductEmbedder`] turns a crop into an [`Embedding`], [`Gallery`] keeps those of the products that a shop has
+//! [`ProductDetector`] finds products and hands in a picture of a shelf, [`ProductEmbedder`] turns a crop into an [`Embedding`], [`Gallery`] keeps those of the products that a shop has
 //! enrolled, and [`Recogniser`] says which of them a crop shows, or none. [`golden`] proves that a model gives on this
 //! device what it gave where it was made, and [`release`] activates signed sets of models that do, and rolls back.
 //!
@@ -40,6 +40,7 @@ mod heads;
 mod home;
 mod letterbox;
 mod manifest;
+mod product_detector;
 mod recogniser;
 mod registry;
 pub mod release;
@@ -57,6 +58,7 @@ pub use gallery::{Gallery, PICTURES_MAX};
 pub use heads::Head;
 pub use home::Home;
 pub use manifest::{ColourOrder, Dim, InputSpec, Layout, Manifest, ModelEntry, OutputSpec, Task};
+pub use product_detector::{Found, ProductDetector, Thing};
 pub use recogniser::{Candidate, Recogniser, RecogniserConfig, Recognition};
-pub use registry::{DEFAULT_PERSON_MODEL, DEFAULT_PRODUCT_MODEL, Registry};
+pub use registry::{DEFAULT_HANDLING_MODEL, DEFAULT_PERSON_MODEL, DEFAULT_PRODUCT_MODEL, Registry};
 pub use runtime::{Provider, Runtime};

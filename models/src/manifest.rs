@@ -82,6 +82,8 @@ fn golden_tolerance() -> f64 {
 pub enum Task {
     /// People, each with a box.
     Person,
+    /// Products and hands, each with a box: see [`crate::ProductDetector`].
+    Handling,
     /// How a product looks, as a unit vector: see [`crate::ProductEmbedder`].
     Product,
 }
@@ -90,6 +92,7 @@ impl std::fmt::Display for Task {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Person => "people",
+            Self::Handling => "products and hands",
             Self::Product => "recognising products",
         })
     }
@@ -220,7 +223,7 @@ impl ModelEntry {
             Some("score_min and nms_iou must be 0 to 1".into())
         } else if self.file.is_empty() || self.file.contains(['/', '\\']) {
             Some("file must be a plain file name".into())
-        } else if (self.task == Task::Product) != (self.head == Head::Embedding) {
+        } else if self.head.task() != self.task {
             Some(format!("head {} is not for {}", self.head, self.task))
         } else if self.recogniser.is_some() != (self.task == Task::Product) {
             Some("[model.recogniser] belongs to product models, and to all of them".into())
@@ -311,7 +314,13 @@ mod tests {
         let names: Vec<&str> = manifest.models().iter().map(|m| m.name.as_str()).collect();
         assert_eq!(
             names,
-            ["person-centernet", "person-yolox-nano", "person-nanodet-320", "product-embedding"]
+            [
+                "person-centernet",
+                "person-yolox-nano",
+                "person-nanodet-320",
+                "product-embedding",
+                "product-hand"
+            ]
         );
         for model in manifest.models() {
             let card = Path::new(env!("CARGO_MANIFEST_DIR")).join(&model.card);
@@ -346,7 +355,7 @@ mod tests {
         assert_eq!(
             manifest.model("persons").unwrap_err().to_string(),
             "no model is called \"persons\"; the manifest has: \
-             person-centernet, person-yolox-nano, person-nanodet-320, product-embedding"
+             person-centernet, person-yolox-nano, person-nanodet-320, product-embedding, product-hand"
         );
     }
 }

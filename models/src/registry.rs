@@ -8,6 +8,7 @@ use crate::detector::{DetectorOptions, PersonDetector};
 use crate::embedder::ProductEmbedder;
 use crate::error::{ModelError, Result};
 use crate::manifest::{Manifest, ModelEntry};
+use crate::product_detector::ProductDetector;
 use crate::runtime::{Provider, Runtime};
 
 /// The model that is used unless the store says otherwise.
@@ -16,11 +17,16 @@ pub const DEFAULT_PERSON_MODEL: &str = "person-centernet";
 /// The model that tells products apart unless the store says otherwise.
 pub const DEFAULT_PRODUCT_MODEL: &str = "product-embedding";
 
-/// The product model, which is this project's own and small enough to travel inside the program.
-const BROUGHT: &[u8] = include_bytes!("../weights/product-embedding.onnx");
+/// The model that finds products and hands unless the store says otherwise.
+pub const DEFAULT_HANDLING_MODEL: &str = "product-hand";
 
-fn brought_digest() -> String {
-    hex(&Sha256::digest(BROUGHT))
+/// The models that are this project's own and small enough to travel inside the program.
+const BROUGHT: [&[u8]; 2] =
+    [include_bytes!("../weights/product-embedding.onnx"), include_bytes!("../weights/product-hand.onnx")];
+
+/// The model of this digest, if the program brings it along.
+fn brought(sha256: &str) -> Option<&'static [u8]> {
+    BROUGHT.into_iter().find(|bytes| hex(&Sha256::digest(bytes)) == sha256)
 }
 
 /// A manifest and the folder in which its models are installed.
@@ -107,6 +113,21 @@ impl Registry {
         ProductEmbedder::new(runtime, model, &bytes, threads, provider)
     }
 
+    /// Loads a model that finds products and hands, verified in the same way.
+    ///
+    /// # Errors
+    /// As [`Self::person_detector`].
+    pub fn product_detector(
+        &self,
+        runtime: &Runtime,
+        name: &str,
+        options: &DetectorOptions,
+    ) -> Result<ProductDetector> {
+        let model = self.manifest.model(name)?;
+        let bytes = self.verified_bytes(model)?;
+        ProductDetector::new(runtime, model, &bytes, options)
+    }
+
     /// The file's bytes: what is verified is what is run. A model that the program brings along need not be
     /// installed.
     pub(crate) fn verified_bytes(&self, model: &ModelEntry) -> Result<Vec<u8>> {
@@ -114,12 +135,10 @@ impl Registry {
         let name = model.name.clone();
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && model.sha256 == brought_digest() => {
-                BROUGHT.to_vec()
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(ModelError::ModelMissing { name, path });
-            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => match brought(&model.sha256) {
+                Some(bytes) => bytes.to_vec(),
+                None => return Err(ModelError::ModelMissing { name, path }),
+            },
             Err(source) => return Err(ModelError::ModelUnreadable { name, path, source }),
         };
         let found = hex(&Sha256::digest(&bytes));

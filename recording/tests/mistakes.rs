@@ -188,6 +188,8 @@ fn every_class_of_mistake_names_line_field_and_remedy() {
         ("count = 8", "count = 8\n[server]\nlisten = \"8080\"", "server.listen", "127.0.0.1:"),
         ("count = 8", "count = 8\n[policy]\nreview_below = 90", "policy.review_below", "from 0 to 1"),
         ("count = 8", "count = 8\n[detector]\nscore_min = nan", "detector.score_min", "finite"),
+        ("count = 8", "count = 8\n[vision]\nmodel = \"x\"", "vision.gallery", "edge-agent enrol"),
+        ("count = 8", "count = 8\n[vision]\ngallery = \"g\"\nmemory_mb = 0", "vision.memory_mb", "1 to 4096"),
         ("count = 8", "count = 8\n[[source]]\ncamera = \"c9\"\nurl = \"x\"", "source[1].camera", "no camera"),
         ("count = 8", "count = 8\n[[source]]\nurl = \"x\"", "source[1]", "what it feeds"),
         ("count = 8", SCALE_ELSEWHERE, "source[1].url", "serial:/dev/ttyUSB0, gpio:"),

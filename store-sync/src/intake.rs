@@ -182,7 +182,8 @@ impl Intake {
             | Incoming::Ack(_)
             | Incoming::Resend(_)
             | Incoming::Counts(_)
-            | Incoming::Handlings(_) => {}
+            | Incoming::Handlings(_)
+            | Incoming::View(_) => {}
         }
         count(&self.live.counters.messages, 1);
     }

@@ -1,7 +1,9 @@
 //! What has been received and waits to be consumed, in order and bounded.
 
 use super::{ClientLimits, Shared, lock};
-use crate::payload::{Ack, Counts, Event, Handlings, People, Resend, Shoppers, Status, Watermark};
+use crate::payload::{
+    Ack, Counts, Event, Handlings, People, ProductView, Resend, Shoppers, Status, Watermark,
+};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
@@ -34,6 +36,8 @@ pub enum Incoming {
     Counts(Counts),
     /// What robots handle at shelves.
     Handlings(Handlings),
+    /// Which product a camera saw handled.
+    View(ProductView),
     /// Connected to the broker and subscribed.
     Connected,
     /// The connection is lost; it is being made again.
@@ -60,6 +64,7 @@ impl Incoming {
                 | Self::Progress(_)
                 | Self::Counts(_)
                 | Self::Handlings(_)
+                | Self::View(_)
                 | Self::Malformed { .. }
         )
     }

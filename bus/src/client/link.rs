@@ -248,6 +248,7 @@ fn decode(topic: &Topic, bytes: &[u8]) -> Result<Incoming, String> {
         TopicKind::Resend => codec::decode(topic, bytes).map(Incoming::Resend),
         TopicKind::Counts => codec::decode(topic, bytes).map(Incoming::Counts),
         TopicKind::Handlings => codec::decode(topic, bytes).map(Incoming::Handlings),
+        TopicKind::View => codec::decode(topic, bytes).map(Incoming::View),
     };
     message.map_err(|e| e.to_string())
 }

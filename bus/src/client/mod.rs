@@ -222,6 +222,7 @@ impl Shared {
             Outgoing::Resend(r) => packet(&build(TopicKind::Resend, &r.source)?, r),
             Outgoing::Counts(c) => packet(&build(TopicKind::Counts, &c.source)?, c),
             Outgoing::Handlings(h) => packet(&build(TopicKind::Handlings, &h.source)?, h),
+            Outgoing::View(v) => packet(&build(TopicKind::View, &v.camera)?, v),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use super::{ClientLimits, PublishError, lock};
 use crate::codec;
-use crate::payload::{Ack, Counts, Event, Handlings, People, Resend, Shoppers, Status, Watermark};
+use crate::payload::{
+    Ack, Counts, Event, Handlings, People, ProductView, Resend, Shoppers, Status, Watermark,
+};
 use crate::topic::{Topic, TopicKind};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
@@ -47,6 +49,8 @@ pub enum Outgoing {
     Counts(Counts),
     /// What robots handle at shelves.
     Handlings(Handlings),
+    /// Which product a camera saw handled.
+    View(ProductView),
 }
 
 /// An encoded message.
@@ -71,7 +75,8 @@ fn class(kind: TopicKind) -> usize {
         | TopicKind::Watermark
         | TopicKind::Progress
         | TopicKind::Counts
-        | TopicKind::Handlings => MOMENTARY,
+        | TopicKind::Handlings
+        | TopicKind::View => MOMENTARY,
         TopicKind::Status | TopicKind::Ack | TopicKind::Resend => CONTROL,
         TopicKind::Event => EVENTS,
     }

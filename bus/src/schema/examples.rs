@@ -5,10 +5,10 @@ use crate::payload::{
     Counts, Coupon, Deal, DeviceFault, Event, EventBody, GateDirection, GatePassed, GroupPrice, Handling,
     Handlings, Handover, IfShort, ItemAttributed, Line, Loyalty, MoneyState, MultiBuy, Off, OrderChanged,
     OrderLine, OrderMoney, OrderState, PaymentAsk, PaymentChanged, People, Person, PlateDelta, PriceRules,
-    PriceRulesChanged, PriceStep, PriceWhy, PricedLine, ReceiptPriced, RefundIssued, RefundLine, Resend,
-    ReviewAnswered, SellerShare, ShelfChanged, ShopperForgotten, ShopperPosition, Shoppers, SoldAs, Status,
-    StockCounted, TaskChanged, TaskKind, TaskState, TaxRate, Tracklet, TripState, VisitClosed, VisitOpened,
-    Watermark,
+    PriceRulesChanged, PriceStep, PriceWhy, PricedLine, ProductLikelihood, ProductView, ReceiptPriced,
+    RefundIssued, RefundLine, Resend, ReviewAnswered, SellerShare, ShelfChanged, ShopperForgotten,
+    ShopperPosition, Shoppers, SoldAs, Status, StockCounted, TaskChanged, TaskKind, TaskState, TaxRate,
+    Tracklet, TripState, VisitClosed, VisitOpened, Watermark,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -160,6 +160,20 @@ pub fn examples() -> Vec<Example> {
                 source: "scale-3".to_owned(),
                 uptime_ms: 120_350,
                 counts: vec![Some(211_873), None, Some(-40_112)],
+            },
+        ),
+        example(
+            "ProductView",
+            "a view",
+            "A camera saw what was lifted: probably the first of two products of the same weight.",
+            ProductView {
+                camera: "cam1".to_owned(),
+                time_us: START_US + 15_400_000,
+                place: "1/5".to_owned(),
+                likelihood: vec![
+                    ProductLikelihood { sku: "632565000012".to_owned(), p: 0.86 },
+                    ProductLikelihood { sku: "632565000029".to_owned(), p: 0.14 },
+                ],
             },
         ),
         example(

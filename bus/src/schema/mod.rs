@@ -9,7 +9,9 @@ mod tables;
 pub use examples::{Example, examples};
 
 use crate::codec::MAX_PAYLOAD_BYTES;
-use crate::payload::{Ack, Counts, Event, Handlings, People, Resend, Shoppers, Status, Watermark};
+use crate::payload::{
+    Ack, Counts, Event, Handlings, People, ProductView, Resend, Shoppers, Status, Watermark,
+};
 use crate::topic::{Delivery, PREFIX, TOPICS, TopicRow};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -31,6 +33,7 @@ pub fn schemas() -> BTreeMap<&'static str, Schema> {
         ("Event", schema::<Event>()),
         ("Handlings", schema::<Handlings>()),
         ("People", schema::<People>()),
+        ("ProductView", schema::<ProductView>()),
         ("Resend", schema::<Resend>()),
         ("Shoppers", schema::<Shoppers>()),
         ("Status", schema::<Status>()),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use linefree_bus::client::Outgoing;
 use linefree_bus::payload::Watermark;
+use linefree_bus::topic::{Subscription, TopicKind};
 use linefree_domain::ids::CameraIndex;
 use linefree_domain::time::StoreTime;
 use linefree_hardware::camera::{CameraError, CameraSource, open};
@@ -22,9 +23,10 @@ use super::device::{Device, ProgressTap, progress_subscription, tap_progress};
 use super::pace::Pacer;
 use super::{Role, Site};
 use crate::convert;
+use crate::looking::Looker;
 use crate::paths;
 use crate::report::Stages;
-use crate::vision::{Vision, sight};
+use crate::vision::{Vision, recorded_source, sight};
 
 /// Status counters are told this often, frames.
 const STATUS_EVERY: u64 = 20;
@@ -59,9 +61,13 @@ pub(super) async fn run(site: Site) -> anyhow::Result<()> {
         let camera =
             open(&assignment.source, FOLDER_RATE_HZ).with_context(|| format!("open camera {}", layout.id))?;
         let sight = sight(camera, layout.size_px, &runtime, &registry, &site.store.live.detector)?;
-        let vision = Vision::new(sight, assignment.camera);
+        let looks = site.store.live.vision.as_ref();
+        let looker =
+            looks.map(|l| Looker::load(&runtime, &registry, l, &site.store.layout, assignment.camera));
+        let vision = Vision::new(sight, assignment.camera).with_looker(looker.transpose()?);
         let replayed = site.recording.is_some();
-        let wanted = if replayed { vec![progress_subscription()] } else { Vec::new() };
+        let mut wanted = if replayed { vec![progress_subscription()] } else { Vec::new() };
+        wanted.extend(looks.map(|_| Subscription::all(TopicKind::Event)));
         let (device, inbox) = Device::connect(&site, layout.id.to_string(), Role::Camera, &wanted)?;
         let tap = tap_progress(inbox);
         let (site, handle) = (Arc::clone(&site), Handle::current());
@@ -93,7 +99,7 @@ fn assignments(site: &Site) -> anyhow::Result<Vec<Assignment>> {
         for file in recording.manifest.cameras.iter().filter(|f| wanted(f.camera)) {
             assignments.push(Assignment {
                 camera: file.camera,
-                source: CameraSource::File(recording.video_path(file)),
+                source: recorded_source(recording.video_path(file)),
                 offset_s: file.offset_s,
             });
         }
@@ -155,6 +161,8 @@ impl Watch {
                 },
             };
             last = people.time;
+            // Before the camera's watermark: whoever has that has the views, too.
+            self.look(people.time)?;
             let message = Outgoing::People(convert::people_out(&people, layout));
             let mark = Outgoing::Watermark(Watermark::unnumbered(
                 self.device.source.as_str(),
@@ -179,6 +187,23 @@ impl Watch {
         self.finish(last)
     }
 
+    /// Looks back at what shelves have told of, and tells what was handled.
+    fn look(&mut self, now: StoreTime) -> anyhow::Result<()> {
+        let site = Arc::clone(&self.site);
+        let layout = &site.store.layout;
+        while let Ok(changed) = self.tap.changes.try_recv() {
+            match convert::shelf_in(&changed, layout) {
+                Ok(event) => self.vision.ask(event),
+                Err(why) => tracing::warn!(why, "shelf event refused"),
+            }
+        }
+        for view in self.vision.views(now, layout)? {
+            let message = Outgoing::View(convert::view_out(&view, self.device.source.as_str(), layout));
+            self.handle.block_on(self.device.client.publish_when_room(message))?;
+        }
+        Ok(())
+    }
+
     fn finish(mut self, last: StoreTime) -> anyhow::Result<(u64, Stages)> {
         self.tell_status();
         let source = self.device.source.clone();
@@ -201,6 +226,16 @@ impl Watch {
             ("frames_detected".to_string(), looks.detected),
             ("frames_dropped".to_string(), self.vision.dropped()),
         ]);
+        if let Some(looks) = self.vision.look_counts() {
+            let told = [
+                ("looks_asked", looks.asked),
+                ("looks_told", looks.told),
+                ("looks_certain", looks.certain),
+                ("looks_unseen", looks.unseen),
+                ("looks_late", looks.late),
+            ];
+            counters.extend(told.map(|(name, count)| (name.to_string(), count)));
+        }
         for fault in self.vision.take_faults() {
             tracing::warn!(device = fault.device, "{}", fault.message);
             *counters.entry(format!("fault_{}", fault.kind.name())).or_default() += 1;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use linefree_bus::client::{BusClient, BusConfig, Inbox, Incoming, Outgoing};
 use linefree_bus::identity::{IdentityDir, client_config};
-use linefree_bus::payload::{DeviceFault, EventBody, Status};
+use linefree_bus::payload::{DeviceFault, EventBody, ShelfChanged, Status};
 use linefree_bus::sequenced::{EventPublisher, PublisherOptions};
 use linefree_bus::topic::{Subscription, TopicKind};
 use linefree_domain::time::StoreTime;
 use linefree_hardware::fault::Fault;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::metrics::Metrics;
@@ -66,9 +66,14 @@ impl Device {
     }
 }
 
-/// Listens to the floor role's progress, which paces replayed sources, until dropped.
+/// Shelf events that wait for a camera to look; more are dropped, and what they tell is missing as evidence.
+const CHANGES_MAX: usize = 64;
+
+/// Listens to the floor role's progress, which paces replayed sources, until dropped; and to shelf events, for who
+/// subscribed to them.
 pub(super) struct ProgressTap {
     pub progress: watch::Receiver<Option<StoreTime>>,
+    pub changes: mpsc::Receiver<ShelfChanged>,
     task: AbortHandle,
 }
 
@@ -83,14 +88,20 @@ pub(super) fn progress_subscription() -> Subscription {
     Subscription::all(TopicKind::Progress)
 }
 
-/// Consumes an inbox that matters for progress only.
+/// Consumes an inbox that matters for progress and shelf events only.
 pub(super) fn tap_progress(mut inbox: Inbox) -> ProgressTap {
     let (tell, progress) = watch::channel(None);
+    let (pass_on, changes) = mpsc::channel(CHANGES_MAX);
     let task = tokio::spawn(async move {
         while let Some(incoming) = inbox.recv().await {
             match incoming {
                 Incoming::Progress(mark) => {
                     tell.send_replace(Some(StoreTime::from_micros(mark.time_us)));
+                }
+                Incoming::Event(event) => {
+                    if let EventBody::ShelfChanged(changed) = event.body {
+                        let _ = pass_on.try_send(changed);
+                    }
                 }
                 Incoming::Malformed { topic, why } => tracing::warn!(topic, why, "malformed message dropped"),
                 Incoming::Disconnected { why } => tracing::warn!(why, "the bus is away; trying again"),
@@ -98,7 +109,7 @@ pub(super) fn tap_progress(mut inbox: Inbox) -> ProgressTap {
             }
         }
     });
-    ProgressTap { progress, task: task.abort_handle() }
+    ProgressTap { progress, changes, task: task.abort_handle() }
 }
 
 /// A hardware fault as an event.

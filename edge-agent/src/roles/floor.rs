@@ -28,6 +28,7 @@ use uuid::Uuid;
 use super::device::Device;
 use super::{Role, Site};
 use crate::convert;
+use crate::looking::VIEWS_WAIT_S;
 
 /// The map is told this often, seconds of event time.
 const MAP_EVERY_S: f64 = 0.2;
@@ -43,13 +44,15 @@ const HANDLINGS_KEPT: usize = 1_000;
 
 pub(super) async fn run(site: Site) -> anyhow::Result<()> {
     let source = format!("floor-{}", site.options.number);
-    let subscriptions = [TopicKind::People, TopicKind::Event, TopicKind::Watermark, TopicKind::Handlings]
-        .map(Subscription::all);
+    let subscriptions =
+        [TopicKind::People, TopicKind::View, TopicKind::Event, TopicKind::Watermark, TopicKind::Handlings]
+            .map(Subscription::all);
     let (device, inbox) = Device::connect(&site, source, Role::Floor, &subscriptions)?;
     let publisher = device.publisher(&site).await?;
     let layout = Arc::new(site.store.layout.clone());
     let config = StoreConfig {
         cart: CartPolicy { review_below: site.store.live.policy.review_below },
+        views_wait_s: if site.store.live.vision.is_some() { VIEWS_WAIT_S } else { 0.0 },
         ..StoreConfig::default()
     };
     // A recording waits for its slowest source; a live store for none longer than the lateness.
@@ -176,6 +179,13 @@ impl FloorRole {
                 match convert::people_in(&people, &self.layout) {
                     Ok(observation) => self.store.handle(Input::People(observation)),
                     Err(why) => self.refuse(&people.camera, &why),
+                }
+            }
+            Incoming::View(view) => {
+                self.count("view_messages");
+                match convert::view_in(&view, &self.layout) {
+                    Ok(view) => self.store.handle(Input::View(view)),
+                    Err(why) => self.refuse(&view.camera, &why),
                 }
             }
             Incoming::Event(event) => self.take_event(event),

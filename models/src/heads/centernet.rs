@@ -1,21 +1,19 @@
 //! CenterNet: a cell whose heat is at least `score_min` and the largest of its 3 x 3 neighbourhood is a person;
 //! the size map holds its distances to the left, top, right and bottom edge, in input pixels, from the cell's
-//! corner (4 x, 4 y). So do the nodes of the published graph that follow the cut (see convert/centernet.py).
+//! corner (stride 4: 4 x, 4 y). So do the nodes of the published graph that follow the cut (see convert/centernet.py).
 
 use super::{Candidate, InputPx, WrongLength, expect_len, push};
 
-/// Down-sampling of both maps.
-const STRIDE: usize = 4;
-
-/// Decodes heat (1 plane) and size (4 planes).
+/// Decodes heat (1 plane) and size (4 planes), both down-sampled by `stride`.
 pub(crate) fn decode(
     input: InputPx,
+    stride: usize,
     heat: &[f32],
     size: &[f32],
     score_min: f32,
     out: &mut Vec<Candidate>,
 ) -> Result<(), WrongLength> {
-    let (columns, rows) = input.cells(STRIDE);
+    let (columns, rows) = input.cells(stride);
     let area = columns * rows;
     expect_len(0, heat, area)?;
     expect_len(1, size, 4 * area)?;
@@ -25,7 +23,7 @@ pub(crate) fn decode(
             if score >= score_min && is_peak(heat, columns, rows, x, y, score) {
                 let cell = y * columns + x;
                 let distance = |side: usize| size[side * area + cell];
-                let (centre_x, centre_y) = ((x * STRIDE) as f32, (y * STRIDE) as f32);
+                let (centre_x, centre_y) = ((x * stride) as f32, (y * stride) as f32);
                 let candidate = Candidate {
                     left: centre_x - distance(0),
                     top: centre_y - distance(1),
@@ -65,7 +63,7 @@ mod tests {
             size[side * area + 2 * columns + 5] = distance;
         }
         let mut out = Vec::new();
-        decode(input, &heat, &size, 0.3, &mut out).unwrap();
+        decode(input, 4, &heat, &size, 0.3, &mut out).unwrap();
         assert_eq!(
             out,
             [
@@ -78,7 +76,7 @@ mod tests {
     #[test]
     fn wrong_lengths_are_refused() {
         let input = InputPx { width: 32, height: 16 };
-        let refused = decode(input, &[0.0; 32], &[0.0; 127], 0.3, &mut Vec::new());
+        let refused = decode(input, 4, &[0.0; 32], &[0.0; 127], 0.3, &mut Vec::new());
         assert_eq!(refused, Err(WrongLength { output: 1, expected: 128, found: 127 }));
     }
 }

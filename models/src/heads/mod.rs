@@ -9,6 +9,8 @@ mod yolox;
 
 use serde::Deserialize;
 
+use crate::manifest::Task;
+
 pub(crate) use centernet::decode as decode_centernet;
 pub(crate) use nanodet::decode as decode_nanodet;
 pub(crate) use yolox::decode as decode_yolox;
@@ -35,16 +37,28 @@ pub enum Head {
     Yolox,
     /// NanoDet with generalised focal loss (Li et al., 2020): class maps, and distances as distributions.
     Nanodet,
+    /// As CenterNet, at a stride of 8 and with a plane of heat for products and one for hands.
+    Centres,
     /// No boxes: one unit vector for the whole input.
     Embedding,
 }
 
 impl Head {
+    /// What models with it are for.
+    #[must_use]
+    pub const fn task(self) -> Task {
+        match self {
+            Self::Centernet | Self::Yolox | Self::Nanodet => Task::Person,
+            Self::Centres => Task::Handling,
+            Self::Embedding => Task::Product,
+        }
+    }
+
     /// How many outputs it reads.
     #[must_use]
     pub const fn output_count(self) -> usize {
         match self {
-            Self::Centernet => 2,
+            Self::Centernet | Self::Centres => 2,
             Self::Yolox | Self::Embedding => 1,
             Self::Nanodet => 6,
         }
@@ -57,6 +71,7 @@ impl std::fmt::Display for Head {
             Self::Centernet => "centernet",
             Self::Yolox => "yolox",
             Self::Nanodet => "nanodet",
+            Self::Centres => "centres",
             Self::Embedding => "embedding",
         })
     }
@@ -109,7 +124,7 @@ pub struct InputPx {
 
 impl InputPx {
     /// Cells of a pyramid level, as columns and rows.
-    const fn cells(self, stride: usize) -> (usize, usize) {
+    pub(crate) const fn cells(self, stride: usize) -> (usize, usize) {
         (self.width / stride, self.height / stride)
     }
 }
@@ -125,7 +140,7 @@ pub struct WrongLength {
     pub found: usize,
 }
 
-fn expect_len(output: usize, values: &[f32], expected: usize) -> Result<(), WrongLength> {
+pub(crate) fn expect_len(output: usize, values: &[f32], expected: usize) -> Result<(), WrongLength> {
     if values.len() == expected { Ok(()) } else { Err(WrongLength { output, expected, found: values.len() }) }
 }
 

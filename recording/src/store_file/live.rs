@@ -1,4 +1,4 @@
-//! The optional tables of a live store: `[bus]`, `[server]`, `[cloud]`, `[detector]`, `[policy]`,
+//! The optional tables of a live store: `[bus]`, `[server]`, `[cloud]`, `[detector]`, `[vision]`, `[policy]`,
 //! `[[shelf_calibration]]`, `[[source]]`.
 //!
 //! Secrets never stand in store.toml, only the paths of the files that hold them. Relative paths are taken from
@@ -16,6 +16,15 @@ use crate::toml_walk::{Node, Table};
 
 /// The person model that is used unless `[detector] model` says otherwise.
 pub const DEFAULT_DETECTOR: &str = "person-centernet";
+
+/// The product model that is used unless `[vision] model` says otherwise.
+const DEFAULT_PRODUCT_MODEL: &str = "product-embedding";
+/// The model of products and hands that is used unless `[vision] detector` says otherwise.
+const DEFAULT_HANDLING_MODEL: &str = "product-hand";
+/// Memory for recent frames of each camera unless `[vision] memory_mb` says otherwise.
+const DEFAULT_MEMORY_MB: u32 = 96;
+/// More memory than this for one camera's recent frames is a mistake.
+const MEMORY_MAX_MB: f64 = 4096.0;
 
 /// Where store-sync listens unless `[server] listen` says otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8480";
@@ -36,6 +45,8 @@ pub struct LiveConfig {
     pub cloud: Option<CloudConfig>,
     /// How people are found in frames.
     pub detector: DetectorConfig,
+    /// How handled products are looked at; `None` = they are not.
+    pub vision: Option<VisionConfig>,
     /// What is charged and what is reviewed.
     pub policy: PolicyConfig,
     /// Shelves whose gains and cross-talk are known.
@@ -98,6 +109,19 @@ impl DetectorConfig {
     }
 }
 
+/// `[vision]`: looking at what is handled, on shelf events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VisionConfig {
+    /// Folder of the gallery of enrolled products.
+    pub gallery: PathBuf,
+    /// The product model, by its name in models/manifest.toml.
+    pub model: String,
+    /// The model that finds products and hands, by its name there.
+    pub detector: String,
+    /// Memory for recent frames of each camera, MB (1 to 4096).
+    pub memory_mb: u32,
+}
+
 /// `[policy]`: what is charged and what is reviewed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyConfig {
@@ -114,6 +138,7 @@ pub(super) fn read(root: &mut Table<'_>, folder: &Path, layout: Option<&StoreLay
         server: read_server(root.get("server"), folder),
         cloud: root.get("cloud").and_then(|n| read_cloud(&n, folder)),
         detector: read_detector(root.get("detector")),
+        vision: root.get("vision").and_then(|n| read_vision(&n, folder)),
         policy: read_policy(root.get("policy")),
         sources: source::read(root, folder, layout, &shelves),
         shelves,
@@ -230,6 +255,32 @@ fn read_detector(node: Option<Node<'_>>) -> DetectorConfig {
     detector.idle_s = t.get("idle_s").and_then(|n| above_zero(&n, "seconds"));
     t.finish();
     detector
+}
+
+fn read_vision(node: &Node<'_>, folder: &Path) -> Option<VisionConfig> {
+    let mut t = node.table("[vision] with single brackets")?;
+    let gallery = t
+        .need("gallery", "name the folder that `edge-agent enrol --gallery` fills, or remove [vision]")
+        .and_then(|n| path(&n, folder));
+    let mut name = |key: &'static str, default: &str| {
+        t.get(key).and_then(|n| filled(&n, "a model's name")).unwrap_or_else(|| default.to_owned())
+    };
+    let (model, detector) = (name("model", DEFAULT_PRODUCT_MODEL), name("detector", DEFAULT_HANDLING_MODEL));
+    let memory_mb = t.get("memory_mb").and_then(|n| {
+        let mb = n.num("a number of megabytes")?;
+        if !(1.0..=MEMORY_MAX_MB).contains(&mb) {
+            n.mistake(format!("is {mb}"), format!("write a number of megabytes from 1 to {MEMORY_MAX_MB}"));
+            return None;
+        }
+        Some(mb as u32)
+    });
+    t.finish();
+    Some(VisionConfig {
+        gallery: gallery?,
+        model,
+        detector,
+        memory_mb: memory_mb.unwrap_or(DEFAULT_MEMORY_MB),
+    })
 }
 
 fn read_policy(node: Option<Node<'_>>) -> PolicyConfig {

@@ -26,7 +26,7 @@ use crate::toml_walk::{Doc, Table};
 pub use catalogue::{DEFAULT_SD_FRACTION, MIN_DEFAULT_SD_G, MIN_SD_G, gtin_check_digit};
 pub use live::{
     BusConfig, CloudConfig, DEFAULT_DETECTOR, DEFAULT_LISTEN, DEFAULT_REVIEW_BELOW, DetectorConfig,
-    LiveConfig, PolicyConfig, ServerConfig,
+    LiveConfig, PolicyConfig, ServerConfig, VisionConfig,
 };
 pub use shelf_calibration::ShelfCalibration;
 pub use source::{
