@@ -176,6 +176,9 @@ pub struct ServeArgs {
     /// File whose first line is the cloud's bearer token; belongs to --cloud.
     #[arg(long, value_name = "FILE", requires = "cloud")]
     pub cloud_token_file: Option<PathBuf>,
+    /// Folder of the chain's ca.pem and of this store's certificate and key; belongs to --cloud.
+    #[arg(long, value_name = "DIR", requires = "cloud")]
+    pub cloud_tls_dir: Option<PathBuf>,
     /// The store's Global Location Number (GS1), for EPCIS events.
     #[arg(long, value_name = "GLN")]
     pub gln: Option<String>,
@@ -205,7 +208,8 @@ pub struct ServeArgs {
 #[command(after_help = "Examples:
   store-sync receive --data cloud-data
   curl http://127.0.0.1:8490/v1/stores/plaza/receipts
-  store-sync receive --data cloud-data --listen 0.0.0.0:8490 --token-file token
+  store-sync receive --data cloud-data --listen 0.0.0.0:8490 --tls-dir chain --token-file token
+  store-sync receive --data cloud-data --listen 0.0.0.0:8490 --tls-dir chain --client-certificates
   store-sync receive --database postgres://linefree@localhost/linefree --database-password-file password
   store-sync receive --data cloud-data --trunk nats://127.0.0.1:4222/fresh-mart")]
 pub struct ReceiveArgs {
@@ -227,6 +231,15 @@ pub struct ReceiveArgs {
     /// File with a line `STORE TOKEN` for each store: each may then act for itself only.
     #[arg(long, value_name = "FILE")]
     pub store_tokens: Option<PathBuf>,
+    /// Speak HTTPS, with cloud.pem and cloud.key of this folder.
+    #[arg(long, value_name = "DIR")]
+    pub tls_dir: Option<PathBuf>,
+    /// Whoever connects must show a certificate of the authority whose ca.pem (and crl.pem) lies in --tls-dir.
+    #[arg(long, requires = "tls_dir")]
+    pub client_certificates: bool,
+    /// A proxy that does TLS stands before it: without TLS, only this machine is listened to otherwise.
+    #[arg(long, conflicts_with = "tls_dir")]
+    pub behind_tls: bool,
     /// Also read the chain's stream in NATS JetStream: nats://host:4222,host:4222/chain.
     #[arg(long, value_name = "URL")]
     pub trunk: Option<String>,
@@ -272,6 +285,9 @@ pub struct RefillArgs {
     /// File whose first line is the cloud's bearer token; belongs to --cloud.
     #[arg(long, value_name = "FILE", requires = "cloud")]
     pub cloud_token_file: Option<PathBuf>,
+    /// Folder of the chain's ca.pem and of this store's certificate and key; belongs to --cloud.
+    #[arg(long, value_name = "DIR", requires = "cloud")]
+    pub cloud_tls_dir: Option<PathBuf>,
 }
 
 /// What is kept for how long.

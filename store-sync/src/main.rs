@@ -12,8 +12,10 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, bail};
 use clap::{CommandFactory as _, Parser as _};
+use linefree_bus::identity::{Clients, IdentityDir};
 use linefree_bus::url::BusUrl;
 use linefree_recording::StoreFile;
+use store_sync::cloud::listen::{Peer, TlsListener};
 use store_sync::cloud::receive::{CloudEvents, Credentials, shared};
 use store_sync::cloud::trunk::{self, SharedEvents};
 use store_sync::outbox::http::read_token;
@@ -121,8 +123,14 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         },
     };
     let cloud = match (&args.cloud, live.cloud) {
-        (Some(url), _) => Some(Cloud { url: url.clone(), token_file: args.cloud_token_file.clone() }),
-        (None, Some(cloud)) => Some(Cloud { url: cloud.url, token_file: cloud.token_file }),
+        (Some(url), _) => Some(Cloud {
+            url: url.clone(),
+            token_file: args.cloud_token_file.clone(),
+            tls_dir: args.cloud_tls_dir.clone(),
+        }),
+        (None, Some(cloud)) => {
+            Some(Cloud { url: cloud.url, token_file: cloud.token_file, tls_dir: cloud.tls_dir })
+        }
         (None, None) => None,
     };
     Ok(Settings {
@@ -203,7 +211,8 @@ async fn receive(args: ReceiveArgs) -> anyhow::Result<ExitCode> {
         (None, None) => bail!("where to? Give --data DIR or --database URL"),
     };
     let token = args.token_file.as_deref().map(read_token).transpose()?;
-    let mut credentials = Credentials { chain: token, ..Credentials::default() };
+    let mut credentials =
+        Credentials { chain: token, certificates: args.client_certificates, ..Credentials::default() };
     if let Some(path) = &args.store_tokens {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -214,14 +223,24 @@ async fn receive(args: ReceiveArgs) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("cannot listen on {}: is another server there?", args.listen))?;
     let at: SocketAddr = listener.local_addr()?;
-    if !at.ip().is_loopback() && credentials.chain.is_none() && credentials.stores.is_empty() {
-        bail!(
-            "{at} can be reached from other machines: give --token-file or --store-tokens, or listen on 127.0.0.1"
-        );
+    if !at.ip().is_loopback() {
+        if args.tls_dir.is_none() && !args.behind_tls {
+            bail!(
+                "{at} can be reached from other machines: give --tls-dir, or put a proxy that does TLS before it and \
+                 say --behind-tls, or listen on 127.0.0.1"
+            );
+        }
+        if credentials.is_open() {
+            bail!(
+                "{at} can be reached from other machines: give --client-certificates, --token-file or \
+                 --store-tokens, or listen on 127.0.0.1"
+            );
+        }
     }
-    say(&format!("the reference cloud is running on http://{at}/"));
+    let scheme = if args.tls_dir.is_some() { "https" } else { "http" };
+    say(&format!("the reference cloud is running on {scheme}://{at}/"));
     say("put this into store.toml:");
-    say(&format!("  [cloud]\n  url = \"http://{at}/v1/events\""));
+    say(&format!("  [cloud]\n  url = \"{scheme}://{at}/v1/events\""));
     let events: SharedEvents = Arc::new(Mutex::new(events));
     let trunk = args.trunk.as_deref().map(TrunkUrl::parse).transpose()?;
     let trunk_token = args.trunk_token_file.as_deref().map(read_token).transpose()?;
@@ -229,11 +248,22 @@ async fn receive(args: ReceiveArgs) -> anyhow::Result<ExitCode> {
         say(&format!("it reads the stream {}", trunk.stream()));
     }
     say("Ctrl-C stops it.");
-    let web = axum::serve(listener, shared(Arc::clone(&events), credentials)).with_graceful_shutdown(async {
+    let app = shared(Arc::clone(&events), credentials).into_make_service_with_connect_info::<Peer>();
+    let stopped = async {
         let _ = stop_signal().await;
-    });
+    };
+    let web = async {
+        match &args.tls_dir {
+            None => axum::serve(listener, app).with_graceful_shutdown(stopped).await.map_err(Into::into),
+            Some(dir) => {
+                let clients = if args.client_certificates { Clients::Certified } else { Clients::Anyone };
+                let listener = TlsListener::new(listener, &IdentityDir::new(dir), clients)?;
+                axum::serve(listener, app).with_graceful_shutdown(stopped).await.map_err(anyhow::Error::from)
+            }
+        }
+    };
     tokio::select! {
-        end = web.into_future() => end?,
+        end = web => end?,
         () = read_trunk(trunk, trunk_token, Arc::clone(&events)) => {}
     }
     // Closing a PostgreSQL connection waits for it.

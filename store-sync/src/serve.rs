@@ -80,6 +80,8 @@ pub struct Cloud {
     pub url: String,
     /// Holds the bearer token.
     pub token_file: Option<PathBuf>,
+    /// Folder of the chain's authority and of this store's certificate.
+    pub tls_dir: Option<PathBuf>,
 }
 
 impl Cloud {
@@ -87,10 +89,19 @@ impl Cloud {
     fn connect(&self, store: &str) -> anyhow::Result<(Box<dyn Deliver>, Box<dyn AskCommands>)> {
         let token_file = || self.token_file.clone();
         if TrunkUrl::is_one(&self.url) {
+            if self.tls_dir.is_some() {
+                bail!("{}: a trunk is trusted by the public authorities; leave tls_dir out", self.url);
+            }
             let trunk = || NatsTrunk::new(&self.url, store, token_file());
             return Ok((Box::new(trunk()?), Box::new(trunk()?)));
         }
-        let http = || HttpCloud::new(&self.url, token_file());
+        let http = || {
+            let http = HttpCloud::new(&self.url, token_file())?;
+            match &self.tls_dir {
+                Some(dir) => http.with_tls(dir, store),
+                None => Ok(http),
+            }
+        };
         Ok((Box::new(http()?), Box::new(http()?)))
     }
 }

@@ -16,9 +16,11 @@
 //! - The answer is `200` and `{"acknowledged": N}`: everything of this ledger up to N is durable in the cloud. Anything
 //!   else is a failure, and the store sends again, for ever.
 
+pub mod access;
 pub mod command;
 pub mod event;
 pub mod events;
+pub mod listen;
 mod postgres;
 pub mod receive;
 mod sqlite;

@@ -15,11 +15,16 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use ureq::tls::TlsConfig;
 
+use super::tls::{TlsFilesError, config, refusal};
 use super::{Deliver, DeliveryError};
 use crate::cloud::command::Command;
 use crate::cloud::{BATCH_MEDIA_TYPE, CommandPage, EventPage};
 use crate::downlink::AskCommands;
+
+/// How long a request may take.
+const AT_MOST: Duration = Duration::from_secs(30);
 
 /// A page of commands or events longer than this is refused.
 const MAX_PAGE_BYTES: u64 = 32 << 20;
@@ -41,7 +46,12 @@ pub struct HttpCloud {
 
 /// Asks others over HTTP. Follows no redirect, so that no token goes to another host; every status is an answer.
 pub(crate) fn agent(at_most: Duration) -> ureq::Agent {
+    agent_with(at_most, TlsConfig::default())
+}
+
+fn agent_with(at_most: Duration, tls: TlsConfig) -> ureq::Agent {
     ureq::Agent::config_builder()
+        .tls_config(tls)
         .timeout_global(Some(at_most))
         .timeout_connect(Some(Duration::from_secs(10)))
         .http_status_as_error(false)
@@ -64,6 +74,20 @@ pub enum CloudUrlError {
          https, or leave token_file out"
     )]
     TokenInTheClear(String),
+    /// Certificates are of no use there.
+    #[error("the cloud's address {0:?} is not https://, so no certificates can be shown: leave tls_dir out")]
+    NoTls(String),
+    /// The files cannot be used.
+    #[error(transparent)]
+    Files(#[from] TlsFilesError),
+}
+
+/// What went wrong on the way.
+fn failed(error: &ureq::Error) -> DeliveryError {
+    match refusal(error) {
+        Some(why) => DeliveryError::Insecure(why),
+        None => DeliveryError::Unreachable(error.to_string()),
+    }
 }
 
 impl HttpCloud {
@@ -82,12 +106,19 @@ impl HttpCloud {
         {
             return Err(CloudUrlError::TokenInTheClear(url.to_owned()));
         }
-        Ok(Self {
-            agent: agent(Duration::from_secs(30)),
-            url: url.to_owned(),
-            token_file,
-            plain: AtomicBool::new(false),
-        })
+        Ok(Self { agent: agent(AT_MOST), url: url.to_owned(), token_file, plain: AtomicBool::new(false) })
+    }
+
+    /// With the files of a folder: the chain's authority, and this store's certificate.
+    ///
+    /// # Errors
+    /// [`CloudUrlError::NoTls`], [`CloudUrlError::Files`].
+    pub fn with_tls(mut self, dir: &Path, store: &str) -> Result<Self, CloudUrlError> {
+        if !self.url.starts_with("https://") {
+            return Err(CloudUrlError::NoTls(self.url));
+        }
+        self.agent = agent_with(AT_MOST, config(dir, store)?);
+        Ok(self)
     }
 }
 
@@ -104,7 +135,7 @@ impl HttpCloud {
         if let Some(file) = &self.token_file {
             request = request.header("Authorization", format!("Bearer {}", read_token(file)?));
         }
-        let mut response = request.call().map_err(|e| DeliveryError::Unreachable(e.to_string()))?;
+        let mut response = request.call().map_err(|e| failed(&e))?;
         let status = response.status().as_u16();
         let text = response
             .body_mut()
@@ -137,7 +168,7 @@ impl HttpCloud {
         if packed {
             request = request.header("Content-Encoding", "gzip");
         }
-        let mut response = request.send(batch).map_err(|e| DeliveryError::Unreachable(e.to_string()))?;
+        let mut response = request.send(batch).map_err(|e| failed(&e))?;
         let status = response.status().as_u16();
         let text = response
             .body_mut()
