@@ -6,7 +6,6 @@
 // utoipa's macro writes the parameters' types with their full path.
 #![allow(unused_qualifications)]
 
-use std::io::Read as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
@@ -23,6 +22,7 @@ use super::access::Bearer;
 pub use super::access::Credentials;
 use super::command::{Command, CommandBody};
 pub use super::events::{CloudEvents, DatabaseError, RefusedBatch, Taken};
+use super::packing::{Packing, Unpacked};
 use super::trunk::SharedEvents;
 use super::{BATCH_MEDIA_TYPE, CommandPage, MAX_BATCH_BYTES, PlacedEvent};
 use crate::clock::wall_us;
@@ -125,30 +125,24 @@ struct Acknowledgement {
 
 /// A batch's body, unpacked.
 fn unpacked(headers: &HeaderMap, body: Bytes) -> Result<Bytes, (StatusCode, String)> {
-    match headers.get(header::CONTENT_ENCODING).map(|v| v.to_str().unwrap_or("?")) {
-        None | Some("identity") => Ok(body),
-        Some("gzip") => {
-            let mut plain = Vec::new();
-            let limit = MAX_BATCH_BYTES as u64 + 1;
-            match flate2::read::MultiGzDecoder::new(&body[..]).take(limit).read_to_end(&mut plain) {
-                Err(e) => Err((StatusCode::BAD_REQUEST, format!("the body is no gzip: {e}"))),
-                Ok(_) if plain.len() > MAX_BATCH_BYTES => Err((
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    format!("the body unpacks to more than {MAX_BATCH_BYTES} bytes"),
-                )),
-                Ok(_) => Ok(plain.into()),
-            }
-        }
-        Some(other) => Err((
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!("Content-Encoding {other:?}: send gzip or none"),
-        )),
-    }
+    let Some(encoding) = headers.get(header::CONTENT_ENCODING) else { return Ok(body) };
+    let name = encoding.to_str().unwrap_or("?");
+    let Some(packing) = Packing::named(name) else {
+        let why = format!("Content-Encoding {name:?}: send zstd, gzip or none");
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    };
+    packing.unpack(&body, MAX_BATCH_BYTES).map(Into::into).map_err(|e| {
+        let status = match e {
+            Unpacked::Broken { .. } => StatusCode::BAD_REQUEST,
+            Unpacked::TooMuch { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        };
+        (status, e.to_string())
+    })
 }
 
 /// Takes a batch of a store's events, whole or not at all. The same batch may come any number of times.
 #[utoipa::path(post, path = "/v1/events",
-    params(("Content-Encoding" = Option<String>, Header, description = "`gzip`, or left out.")),
+    params(("Content-Encoding" = Option<String>, Header, description = "`zstd`, `gzip`, or left out.")),
     request_body(content = Vec<Object>, content_type = "application/cloudevents-batch+json",
         description = "CloudEvents 1.0 of one store and one ledger, with the extensions `ledger` and `sequence`."),
     responses(
