@@ -13,6 +13,7 @@ mod handlings;
 mod orders;
 mod payment;
 mod pricing;
+mod rollout;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,7 @@ pub use pricing::{
     Commission, Coupon, Deal, GroupPrice, Loyalty, MultiBuy, Off, PriceRules, PriceRulesChanged, PriceStep,
     PriceWhy, PricedLine, ReceiptPriced, SellerShare, SoldAs, TaxRate,
 };
+pub use rollout::{InForce, RefusedRelease, Wanted};
 
 /// An event that matters, numbered by its source.
 ///

@@ -36,6 +36,10 @@ pub enum TopicKind {
     Counts,
     /// [`Handlings`](crate::payload::Handlings) of robots at shelves.
     Handlings,
+    /// [`Wanted`](crate::payload::Wanted): the release that a device is to run by.
+    Wanted,
+    /// [`InForce`](crate::payload::InForce): the release that a device runs by.
+    InForce,
 }
 
 /// Delivery promised by one hop of MQTT. Never enough by itself: see the crate's documentation.
@@ -65,7 +69,7 @@ pub struct TopicRow {
 }
 
 /// The table. Documentation and AsyncAPI are generated from it.
-pub const TOPICS: [TopicRow; 10] = [
+pub const TOPICS: [TopicRow; 12] = [
     TopicRow {
         kind: TopicKind::People,
         pattern: "camera/{source}/people",
@@ -145,6 +149,22 @@ pub const TOPICS: [TopicRow; 10] = [
         delivery: Delivery::AtMostOnce,
         retained: false,
         purpose: "What robots handle at shelves, for the floor role; repeated while there is something to tell.",
+    },
+    TopicRow {
+        kind: TopicKind::Wanted,
+        pattern: "release/{source}/wanted",
+        payload: "Wanted",
+        delivery: Delivery::AtLeastOnce,
+        retained: true,
+        purpose: "The release that a device is to run by, whole and signed, from the store's server.",
+    },
+    TopicRow {
+        kind: TopicKind::InForce,
+        pattern: "release/{source}/in_force",
+        payload: "InForce",
+        delivery: Delivery::AtLeastOnce,
+        retained: true,
+        purpose: "The release that a device runs by, and the newest that it refused.",
     },
 ];
 

@@ -182,6 +182,15 @@ pub struct ServeArgs {
     /// The store's Global Location Number (GS1), for EPCIS events.
     #[arg(long, value_name = "GLN")]
     pub gln: Option<String>,
+    /// Which share of the devices tries a release first, 0.01 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = share)]
+    pub canary_share: f64,
+    /// How long a device tries a release, seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub trial_s: u32,
+    /// How long the first devices must be well with a release before all get it, seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub hold_s: u32,
     /// How the store is paid: `sandbox` (no money moves), a gateway's https:// address, or a UPI link
     /// `upi://pay?pa=NAME@HANDLE&pn=SHOP&mc=5411` [default: receipts are made, and nobody is charged].
     #[arg(long, value_name = "HOW")]
@@ -302,6 +311,13 @@ pub struct LetGoArgs {
     /// Also what no cloud has: for stores without one.
     #[arg(long)]
     pub also_undelivered: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.01..=1.0).contains(&share) => Ok(share),
+        _ => Err(format!("{text:?}: write a share from 0.01 to 1")),
+    }
 }
 
 fn keep(text: &str) -> Result<(String, u32), String> {

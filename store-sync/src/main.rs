@@ -21,6 +21,8 @@ use store_sync::cloud::trunk::{self, SharedEvents};
 use store_sync::outbox::http::read_token;
 use store_sync::outbox::nats::TrunkUrl;
 use store_sync::payments::PaymentSettings;
+use store_sync::rollout::RolloutSettings;
+use store_sync::rollout::plan::Gates;
 use store_sync::serve::{Access, Bus, Cloud, DataDir, Server, Settings};
 
 use cli::{Cli, Command, ReceiveArgs, ServeArgs};
@@ -139,6 +141,17 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         listen: args.listen.unwrap_or(live.server.listen),
         bus,
         cloud,
+        rollout: Some(RolloutSettings {
+            gates: Gates {
+                canary_share: args.canary_share,
+                hold_us: i64::from(args.hold_s) * 1_000_000,
+                // Taking it is a restart and a trial.
+                take_us: (i64::from(args.trial_s) + 600) * 1_000_000,
+                ..Gates::default()
+            },
+            trial_s: args.trial_s,
+            store_toml: file.text,
+        }),
         gln: args.gln.clone(),
         access: match (args.no_login, args.behind_tls) {
             (true, _) => Access::Open,

@@ -1,7 +1,9 @@
 //! What has been received and waits to be consumed, in order and bounded.
 
 use super::{ClientLimits, Shared, lock};
-use crate::payload::{Ack, Counts, Event, Handlings, People, Resend, Shoppers, Status, Watermark};
+use crate::payload::{
+    Ack, Counts, Event, Handlings, InForce, People, Resend, Shoppers, Status, Wanted, Watermark,
+};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
@@ -34,6 +36,10 @@ pub enum Incoming {
     Counts(Counts),
     /// What robots handle at shelves.
     Handlings(Handlings),
+    /// The release that a device is to run by.
+    Wanted(Wanted),
+    /// The release that a device runs by.
+    InForce(InForce),
     /// Connected to the broker and subscribed.
     Connected,
     /// The connection is lost; it is being made again.

@@ -248,6 +248,8 @@ fn decode(topic: &Topic, bytes: &[u8]) -> Result<Incoming, String> {
         TopicKind::Resend => codec::decode(topic, bytes).map(Incoming::Resend),
         TopicKind::Counts => codec::decode(topic, bytes).map(Incoming::Counts),
         TopicKind::Handlings => codec::decode(topic, bytes).map(Incoming::Handlings),
+        TopicKind::Wanted => codec::decode(topic, bytes).map(Incoming::Wanted),
+        TopicKind::InForce => codec::decode(topic, bytes).map(Incoming::InForce),
     };
     message.map_err(|e| e.to_string())
 }
@@ -264,6 +266,9 @@ fn route(shared: &Arc<Shared>, topic: &Topic, message: Incoming) -> Option<Incom
             if let Some(tap) = lock(&shared.taps).get(&resend.source) {
                 tap.hear_resend(resend.clone());
             }
+        }
+        Incoming::Wanted(wanted) if topic.source() == shared.own_status.source() => {
+            shared.release.send_replace(Some(wanted.clone()));
         }
         Incoming::Status(status) if *topic == shared.own_status && !status.online => revive(shared),
         _ => {}

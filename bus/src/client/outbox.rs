@@ -2,7 +2,9 @@
 
 use super::{ClientLimits, PublishError, lock};
 use crate::codec;
-use crate::payload::{Ack, Counts, Event, Handlings, People, Resend, Shoppers, Status, Watermark};
+use crate::payload::{
+    Ack, Counts, Event, Handlings, InForce, People, Resend, Shoppers, Status, Wanted, Watermark,
+};
 use crate::topic::{Topic, TopicKind};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
@@ -47,6 +49,10 @@ pub enum Outgoing {
     Counts(Counts),
     /// What robots handle at shelves.
     Handlings(Handlings),
+    /// The release that a device is to run by.
+    Wanted(Wanted),
+    /// The release that a device runs by.
+    InForce(InForce),
 }
 
 /// An encoded message.
@@ -72,7 +78,9 @@ fn class(kind: TopicKind) -> usize {
         | TopicKind::Progress
         | TopicKind::Counts
         | TopicKind::Handlings => MOMENTARY,
-        TopicKind::Status | TopicKind::Ack | TopicKind::Resend => CONTROL,
+        TopicKind::Status | TopicKind::Ack | TopicKind::Resend | TopicKind::Wanted | TopicKind::InForce => {
+            CONTROL
+        }
         TopicKind::Event => EVENTS,
     }
 }
@@ -167,7 +175,12 @@ impl Outbox {
     fn put(state: &mut State, class: usize, packet: Packet) {
         if matches!(
             packet.kind,
-            TopicKind::Status | TopicKind::Ack | TopicKind::Watermark | TopicKind::Progress
+            TopicKind::Status
+                | TopicKind::Ack
+                | TopicKind::Watermark
+                | TopicKind::Progress
+                | TopicKind::Wanted
+                | TopicKind::InForce
         ) && (state.remembered.len() < MAX_REMEMBERED || state.remembered.contains_key(&packet.topic))
         {
             state.remembered.insert(packet.topic.clone(), (packet.clone(), Instant::now()));

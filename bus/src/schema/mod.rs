@@ -9,7 +9,9 @@ mod tables;
 pub use examples::{Example, examples};
 
 use crate::codec::MAX_PAYLOAD_BYTES;
-use crate::payload::{Ack, Counts, Event, Handlings, People, Resend, Shoppers, Status, Watermark};
+use crate::payload::{
+    Ack, Counts, Event, Handlings, InForce, People, Resend, Shoppers, Status, Wanted, Watermark,
+};
 use crate::topic::{Delivery, PREFIX, TOPICS, TopicRow};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -30,10 +32,12 @@ pub fn schemas() -> BTreeMap<&'static str, Schema> {
         ("Counts", schema::<Counts>()),
         ("Event", schema::<Event>()),
         ("Handlings", schema::<Handlings>()),
+        ("InForce", schema::<InForce>()),
         ("People", schema::<People>()),
         ("Resend", schema::<Resend>()),
         ("Shoppers", schema::<Shoppers>()),
         ("Status", schema::<Status>()),
+        ("Wanted", schema::<Wanted>()),
         ("Watermark", schema::<Watermark>()),
     ])
 }
