@@ -128,6 +128,12 @@ Examples:
         #[arg(long)]
         cloud: bool,
     },
+    /// Write manual pages and completions of every shell into a folder, for packages.
+    #[command(hide = true)]
+    Packaging {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Print a completion script for a shell.
     #[command(after_help = "Example:
   store-sync completions zsh > ~/.zfunc/_store-sync")]

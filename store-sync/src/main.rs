@@ -78,11 +78,25 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             std::io::stdout().lock().write_all(store_sync::provision::run(&command)?.as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Packaging { folder } => packaging(&folder),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "store-sync", &mut std::io::stdout().lock());
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Manual pages in `man/`, completions beside it.
+fn packaging(folder: &Path) -> anyhow::Result<ExitCode> {
+    use clap_complete::Shell;
+    let man = folder.join("man");
+    std::fs::create_dir_all(&man).with_context(|| format!("cannot make {}", man.display()))?;
+    clap_mangen::generate_to(Cli::command(), &man).context("cannot write manual pages")?;
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        clap_complete::generate_to(shell, &mut Cli::command(), "store-sync", folder)
+            .context("cannot write completions")?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
