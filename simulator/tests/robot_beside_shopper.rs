@@ -188,6 +188,7 @@ async fn a_robot_picks_beside_a_shopper_and_nobody_pays_for_it() {
         cameras: Vec::new(),
         number: 1,
         lateness: 3.0,
+        release_key: None,
         metrics: None,
         report: None,
     };
