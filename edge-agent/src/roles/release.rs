@@ -463,6 +463,8 @@ fn write_durably(path: &Path, text: &str) -> anyhow::Result<()> {
 pub(super) fn begin_anew() -> anyhow::Result<()> {
     use std::os::unix::process::CommandExt as _;
     // Also when the program was upgraded meanwhile: this one goes on until it is restarted.
-    let error = std::process::Command::new("/proc/self/exe").args(std::env::args_os().skip(1)).exec();
+    let mut called = std::env::args_os();
+    let name = called.next().unwrap_or_else(|| "edge-agent".into());
+    let error = std::process::Command::new("/proc/self/exe").arg0(name).args(called).exec();
     Err(error).context("begin anew with another release")
 }
