@@ -25,7 +25,10 @@ enum Whose {
     Any,
 }
 
-use TopicKind::{Ack, Counts, Event, Handlings, People, Progress, Resend, Shoppers, Status, View, Watermark};
+use TopicKind::{
+    Ack, Counts, Event, Handlings, InForce, People, Progress, Resend, Shoppers, Status, View, Wanted,
+    Watermark,
+};
 use Whose::{Any, Own};
 
 type Rules = &'static [(TopicKind, Whose)];
@@ -37,20 +40,28 @@ pub const ROLES: [&str; 8] = ["camera", "shelf", "gate", "floor", "scale", "ledg
 fn rules(role: &str) -> (Rules, Rules) {
     match role {
         "camera" => (
-            &[(People, Own), (View, Own), (Watermark, Own), (Status, Own), (Event, Own)],
+            &[(People, Own), (View, Own), (Watermark, Own), (Status, Own), (Event, Own), (InForce, Own)],
             // Shelf events tell it when to look at what is handled.
-            &[(Status, Own), (Progress, Any), (Event, Any), (Ack, Own), (Resend, Own)],
+            &[(Status, Own), (Progress, Any), (Event, Any), (Ack, Own), (Resend, Own), (Wanted, Own)],
         ),
         "shelf" => (
-            &[(Event, Own), (Watermark, Own), (Status, Own)],
-            &[(Status, Own), (Progress, Any), (Ack, Own), (Resend, Own), (Counts, Any)],
+            &[(Event, Own), (Watermark, Own), (Status, Own), (InForce, Own)],
+            &[(Status, Own), (Progress, Any), (Ack, Own), (Resend, Own), (Counts, Any), (Wanted, Own)],
         ),
         "gate" => (
-            &[(Event, Own), (Watermark, Own), (Status, Own)],
-            &[(Status, Own), (Progress, Any), (Ack, Own), (Resend, Own)],
+            &[(Event, Own), (Watermark, Own), (Status, Own), (InForce, Own)],
+            &[(Status, Own), (Progress, Any), (Ack, Own), (Resend, Own), (Wanted, Own)],
         ),
         "floor" => (
-            &[(Event, Own), (Watermark, Own), (Status, Own), (Shoppers, Own), (Progress, Own), (Resend, Any)],
+            &[
+                (Event, Own),
+                (Watermark, Own),
+                (Status, Own),
+                (Shoppers, Own),
+                (Progress, Own),
+                (Resend, Any),
+                (InForce, Own),
+            ],
             &[
                 (Status, Own),
                 (People, Any),
@@ -60,11 +71,20 @@ fn rules(role: &str) -> (Rules, Rules) {
                 (Handlings, Any),
                 (Ack, Own),
                 (Resend, Own),
+                (Wanted, Own),
             ],
         ),
         "scale" => (&[(Counts, Own), (Status, Own)], &[(Status, Own)]),
         "ledger" => (
-            &[(Event, Own), (Watermark, Own), (Status, Own), (Handlings, Own), (Ack, Any), (Resend, Any)],
+            &[
+                (Event, Own),
+                (Watermark, Own),
+                (Status, Own),
+                (Handlings, Own),
+                (Ack, Any),
+                (Resend, Any),
+                (Wanted, Any),
+            ],
             &[
                 (Event, Any),
                 (Watermark, Any),
@@ -73,6 +93,7 @@ fn rules(role: &str) -> (Rules, Rules) {
                 (Progress, Any),
                 (Ack, Own),
                 (Resend, Own),
+                (InForce, Any),
             ],
         ),
         // Its other topics are those of VDA 5050.
@@ -208,6 +229,8 @@ mod tests {
             "linefree/v1/nano/camera/cam2/people",
             "linefree/v1/nano/camera/cam2/view",
             "linefree/v1/nano/status/cam2",
+            "linefree/v1/nano/release/cam1/wanted",
+            "linefree/v1/nano/release/cam2/in_force",
             "linefree/v1/nano/event/shelf-1",
             "linefree/v1/nano/ledger/ack/cam1",
             "linefree/v1/mega/camera/cam1/people",
@@ -234,6 +257,8 @@ mod tests {
             (acl("floor-1", "floor"), "linefree/v1/+/camera/+/people"),
             (acl("floor-1", "floor"), "linefree/v1/nano/+/+/people"),
             (acl("cam1", "camera"), "linefree/v1/nano/camera/+/people"),
+            (acl("cam1", "camera"), "linefree/v1/nano/release/+/wanted"),
+            (acl("cam1", "camera"), "linefree/v1/nano/release/cam2/wanted"),
             (acl("cam1", "camera"), "linefree/v1/nano/ledger/ack/+"),
             (acl("cam1", "camera"), "linefree/v1/nano/ledger/ack/cam2"),
             (nobody(), "linefree/v1/nano/status/x"),

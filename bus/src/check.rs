@@ -4,8 +4,8 @@
 //! non-finite number is refused here, with its path, before it can become a payload that nobody can read.
 
 use crate::payload::{
-    Ack, Counts, Event, EventBody, Handlings, ItemAttributed, Line, People, ProductView, Resend, Shoppers,
-    Status, Watermark,
+    Ack, Counts, Event, EventBody, Handlings, InForce, ItemAttributed, Line, People, ProductView, Resend,
+    Shoppers, Status, Wanted, Watermark,
 };
 use crate::topic::TopicKind;
 
@@ -316,6 +316,43 @@ impl Payload for Resend {
     fn check(&self) -> Result<(), Problem> {
         if self.from_seq == 0 {
             return Err(Problem { path: "from_seq".to_owned(), why: "numbers start at 1".to_owned() });
+        }
+        Ok(())
+    }
+}
+
+impl Payload for Wanted {
+    fn fits(kind: TopicKind) -> bool {
+        kind == TopicKind::Wanted
+    }
+
+    fn source(&self) -> Option<&str> {
+        Some(&self.source)
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        // Whether it fits is for whoever has the key; a length can be told by anybody.
+        if self.signature.len() != 128 {
+            let why = format!("{} characters, a signature has 128", self.signature.len());
+            return Err(Problem { path: "signature".to_owned(), why });
+        }
+        Ok(())
+    }
+}
+
+impl Payload for InForce {
+    fn fits(kind: TopicKind) -> bool {
+        kind == TopicKind::InForce
+    }
+
+    fn source(&self) -> Option<&str> {
+        Some(&self.source)
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        if self.trial && self.number == 0 {
+            let why = "a device's own store.toml is never on trial".to_owned();
+            return Err(Problem { path: "trial".to_owned(), why });
         }
         Ok(())
     }

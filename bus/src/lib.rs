@@ -21,6 +21,7 @@
 //! | [`journal`] | a source's numbered events on disk |
 //! | [`sequenced`] | journal plus connection: what a source publishes events with |
 //! | [`gap`] | the receiver's side of the numbers |
+//! | [`release`] | what devices run by, signed whole |
 //! | [`vda5050`] | the standard's messages between master control and robots, on topics of their own |
 //! | [`watermark`] | how far event time may be released |
 //! | [`schema`] | JSON Schemas, AsyncAPI and the reference page, generated from the above |
@@ -35,6 +36,7 @@ pub mod gatekeeper;
 pub mod identity;
 pub mod journal;
 pub mod payload;
+pub mod release;
 pub mod schema;
 pub mod sequenced;
 pub mod topic;

@@ -13,6 +13,7 @@ mod handlings;
 mod orders;
 mod payment;
 mod pricing;
+mod rollout;
 mod view;
 
 use schemars::JsonSchema;
@@ -33,6 +34,7 @@ pub use pricing::{
     Commission, Coupon, Deal, GroupPrice, Loyalty, MultiBuy, Off, PriceRules, PriceRulesChanged, PriceStep,
     PriceWhy, PricedLine, ReceiptPriced, SellerShare, SoldAs, TaxRate,
 };
+pub use rollout::{InForce, RefusedRelease, Wanted};
 pub use view::{ProductLikelihood, ProductView};
 
 /// An event that matters, numbered by its source.

@@ -38,6 +38,10 @@ pub enum TopicKind {
     Handlings,
     /// [`ProductView`](crate::payload::ProductView) of one camera.
     View,
+    /// [`Wanted`](crate::payload::Wanted): the release that a device is to run by.
+    Wanted,
+    /// [`InForce`](crate::payload::InForce): the release that a device runs by.
+    InForce,
 }
 
 /// Delivery promised by one hop of MQTT. Never enough by itself: see the crate's documentation.
@@ -67,7 +71,7 @@ pub struct TopicRow {
 }
 
 /// The table. Documentation and AsyncAPI are generated from it.
-pub const TOPICS: [TopicRow; 11] = [
+pub const TOPICS: [TopicRow; 13] = [
     TopicRow {
         kind: TopicKind::People,
         pattern: "camera/{source}/people",
@@ -155,6 +159,22 @@ pub const TOPICS: [TopicRow; 11] = [
         delivery: Delivery::AtMostOnce,
         retained: false,
         purpose: "Which product a camera saw handled in a shelf event, as likelihoods; for the floor role.",
+    },
+    TopicRow {
+        kind: TopicKind::Wanted,
+        pattern: "release/{source}/wanted",
+        payload: "Wanted",
+        delivery: Delivery::AtLeastOnce,
+        retained: true,
+        purpose: "The release that a device is to run by, whole and signed, from the store's server.",
+    },
+    TopicRow {
+        kind: TopicKind::InForce,
+        pattern: "release/{source}/in_force",
+        payload: "InForce",
+        delivery: Delivery::AtLeastOnce,
+        retained: true,
+        purpose: "The release that a device runs by, and the newest that it refused.",
     },
 ];
 

@@ -4,7 +4,7 @@
 use jsonschema::Validator;
 use linefree_bus::codec;
 use linefree_bus::payload::{
-    Ack, Counts, Event, Handlings, People, ProductView, Resend, Shoppers, Status, Watermark,
+    Ack, Counts, Event, Handlings, InForce, People, ProductView, Resend, Shoppers, Status, Wanted, Watermark,
 };
 use linefree_bus::schema::{examples, files, schemas};
 use linefree_bus::topic::{TOPICS, Topic, TopicRow};
@@ -29,6 +29,8 @@ fn decodes(payload: &str, value: &Value) -> Result<(), String> {
         "Counts" => codec::decode::<Counts>(&topic, &bytes).map(drop),
         "Event" => codec::decode::<Event>(&topic, &bytes).map(drop),
         "Handlings" => codec::decode::<Handlings>(&topic, &bytes).map(drop),
+        "InForce" => codec::decode::<InForce>(&topic, &bytes).map(drop),
+        "Wanted" => codec::decode::<Wanted>(&topic, &bytes).map(drop),
         "People" => codec::decode::<People>(&topic, &bytes).map(drop),
         "ProductView" => codec::decode::<ProductView>(&topic, &bytes).map(drop),
         "Resend" => codec::decode::<Resend>(&topic, &bytes).map(drop),

@@ -175,6 +175,7 @@ async fn a_robot_picks_beside_a_shopper_and_nobody_pays_for_it() {
         gln: None,
         access: Access::Open,
         payments: None,
+        rollout: None,
     })
     .await
     .unwrap();
@@ -188,6 +189,7 @@ async fn a_robot_picks_beside_a_shopper_and_nobody_pays_for_it() {
         cameras: Vec::new(),
         number: 1,
         lateness: 3.0,
+        release_key: None,
         metrics: None,
         report: None,
     };

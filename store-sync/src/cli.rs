@@ -128,6 +128,12 @@ Examples:
         #[arg(long)]
         cloud: bool,
     },
+    /// Write manual pages and completions of every shell into a folder, for packages.
+    #[command(hide = true)]
+    Packaging {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Print a completion script for a shell.
     #[command(after_help = "Example:
   store-sync completions zsh > ~/.zfunc/_store-sync")]
@@ -176,9 +182,21 @@ pub struct ServeArgs {
     /// File whose first line is the cloud's bearer token; belongs to --cloud.
     #[arg(long, value_name = "FILE", requires = "cloud")]
     pub cloud_token_file: Option<PathBuf>,
+    /// Folder of the chain's ca.pem and of this store's certificate and key; belongs to --cloud.
+    #[arg(long, value_name = "DIR", requires = "cloud")]
+    pub cloud_tls_dir: Option<PathBuf>,
     /// The store's Global Location Number (GS1), for EPCIS events.
     #[arg(long, value_name = "GLN")]
     pub gln: Option<String>,
+    /// Which share of the devices tries a release first, 0.01 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = share)]
+    pub canary_share: f64,
+    /// How long a device tries a release, seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub trial_s: u32,
+    /// How long the first devices must be well with a release before all get it, seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub hold_s: u32,
     /// How the store is paid: `sandbox` (no money moves), a gateway's https:// address, or a UPI link
     /// `upi://pay?pa=NAME@HANDLE&pn=SHOP&mc=5411` [default: receipts are made, and nobody is charged].
     #[arg(long, value_name = "HOW")]
@@ -205,7 +223,8 @@ pub struct ServeArgs {
 #[command(after_help = "Examples:
   store-sync receive --data cloud-data
   curl http://127.0.0.1:8490/v1/stores/plaza/receipts
-  store-sync receive --data cloud-data --listen 0.0.0.0:8490 --token-file token
+  store-sync receive --data cloud-data --listen 0.0.0.0:8490 --tls-dir chain --token-file token
+  store-sync receive --data cloud-data --listen 0.0.0.0:8490 --tls-dir chain --client-certificates
   store-sync receive --database postgres://linefree@localhost/linefree --database-password-file password
   store-sync receive --data cloud-data --trunk nats://127.0.0.1:4222/fresh-mart")]
 pub struct ReceiveArgs {
@@ -227,6 +246,15 @@ pub struct ReceiveArgs {
     /// File with a line `STORE TOKEN` for each store: each may then act for itself only.
     #[arg(long, value_name = "FILE")]
     pub store_tokens: Option<PathBuf>,
+    /// Speak HTTPS, with cloud.pem and cloud.key of this folder.
+    #[arg(long, value_name = "DIR")]
+    pub tls_dir: Option<PathBuf>,
+    /// Whoever connects must show a certificate of the authority whose ca.pem (and crl.pem) lies in --tls-dir.
+    #[arg(long, requires = "tls_dir")]
+    pub client_certificates: bool,
+    /// A proxy that does TLS stands before it: without TLS, only this machine is listened to otherwise.
+    #[arg(long, conflicts_with = "tls_dir")]
+    pub behind_tls: bool,
     /// Also read the chain's stream in NATS JetStream: nats://host:4222,host:4222/chain.
     #[arg(long, value_name = "URL")]
     pub trunk: Option<String>,
@@ -272,6 +300,9 @@ pub struct RefillArgs {
     /// File whose first line is the cloud's bearer token; belongs to --cloud.
     #[arg(long, value_name = "FILE", requires = "cloud")]
     pub cloud_token_file: Option<PathBuf>,
+    /// Folder of the chain's ca.pem and of this store's certificate and key; belongs to --cloud.
+    #[arg(long, value_name = "DIR", requires = "cloud")]
+    pub cloud_tls_dir: Option<PathBuf>,
 }
 
 /// What is kept for how long.
@@ -286,6 +317,13 @@ pub struct LetGoArgs {
     /// Also what no cloud has: for stores without one.
     #[arg(long)]
     pub also_undelivered: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.01..=1.0).contains(&share) => Ok(share),
+        _ => Err(format!("{text:?}: write a share from 0.01 to 1")),
+    }
 }
 
 fn keep(text: &str) -> Result<(String, u32), String> {

@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use linefree_bus::client::{BusClient, Inbox, Incoming, Outgoing};
@@ -23,6 +24,7 @@ use crate::ledger::{Appended, Ledger, LedgerError};
 use crate::live::{Live, POSITIONS_EVERY, count};
 use crate::outbox::RunningOutbox;
 use crate::projecting::{Progress, Waker};
+use crate::rollout::Heard;
 
 pub use crate::ledger::OWN_SOURCE as LEDGER_SOURCE;
 
@@ -48,6 +50,8 @@ pub struct Intake {
     batch: Vec<Event>,
     losses: Vec<(String, uuid::Uuid, u64, u64)>,
     status: Status,
+    /// Who else wants to hear of devices.
+    ear: Option<SyncSender<Heard>>,
 }
 
 impl Intake {
@@ -79,7 +83,22 @@ impl Intake {
             batch,
             losses,
             status,
+            ear: None,
         })
+    }
+
+    /// Also tells somebody what is heard of devices.
+    #[must_use]
+    pub fn with_ear(mut self, ear: SyncSender<Heard>) -> Self {
+        self.ear = Some(ear);
+        self
+    }
+
+    fn tell_of_device(&self, heard: Heard) {
+        if let Some(ear) = &self.ear {
+            // Devices repeat what they say: whatever finds no room is heard next time.
+            let _ = ear.try_send(heard);
+        }
     }
 
     /// Runs until told to stop, then writes what is at hand and gives the connection back to be closed.
@@ -160,7 +179,11 @@ impl Intake {
                 }
             }
             Incoming::Shoppers { source, shoppers } => live.shoppers(source, shoppers),
-            Incoming::Status(status) => live.status(status),
+            Incoming::Status(status) => {
+                self.tell_of_device(Heard::Status(status.clone()));
+                live.status(status);
+            }
+            Incoming::InForce(report) => self.tell_of_device(Heard::Report(report)),
             Incoming::Connected => {
                 live.counters.bus_ok.store(true, Ordering::Relaxed);
                 tracing::info!("connected to the bus");
@@ -183,7 +206,8 @@ impl Intake {
             | Incoming::Resend(_)
             | Incoming::Counts(_)
             | Incoming::Handlings(_)
-            | Incoming::View(_) => {}
+            | Incoming::View(_)
+            | Incoming::Wanted(_) => {}
         }
         count(&self.live.counters.messages, 1);
     }

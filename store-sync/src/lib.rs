@@ -35,6 +35,7 @@ pub mod projecting;
 pub mod provision;
 pub mod reorder;
 pub mod robots;
+pub mod rollout;
 pub mod serve;
 pub mod signed;
 pub mod trails;

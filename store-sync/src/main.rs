@@ -12,13 +12,17 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, bail};
 use clap::{CommandFactory as _, Parser as _};
+use linefree_bus::identity::{Clients, IdentityDir};
 use linefree_bus::url::BusUrl;
 use linefree_recording::StoreFile;
+use store_sync::cloud::listen::{Peer, TlsListener};
 use store_sync::cloud::receive::{CloudEvents, Credentials, shared};
 use store_sync::cloud::trunk::{self, SharedEvents};
 use store_sync::outbox::http::read_token;
 use store_sync::outbox::nats::TrunkUrl;
 use store_sync::payments::PaymentSettings;
+use store_sync::rollout::RolloutSettings;
+use store_sync::rollout::plan::Gates;
 use store_sync::serve::{Access, Bus, Cloud, DataDir, Server, Settings};
 
 use cli::{Cli, Command, ReceiveArgs, ServeArgs};
@@ -74,11 +78,25 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             std::io::stdout().lock().write_all(store_sync::provision::run(&command)?.as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Packaging { folder } => packaging(&folder),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "store-sync", &mut std::io::stdout().lock());
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Manual pages in `man/`, completions beside it.
+fn packaging(folder: &Path) -> anyhow::Result<ExitCode> {
+    use clap_complete::Shell;
+    let man = folder.join("man");
+    std::fs::create_dir_all(&man).with_context(|| format!("cannot make {}", man.display()))?;
+    clap_mangen::generate_to(Cli::command(), &man).context("cannot write manual pages")?;
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        clap_complete::generate_to(shell, &mut Cli::command(), "store-sync", folder)
+            .context("cannot write completions")?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -121,8 +139,14 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         },
     };
     let cloud = match (&args.cloud, live.cloud) {
-        (Some(url), _) => Some(Cloud { url: url.clone(), token_file: args.cloud_token_file.clone() }),
-        (None, Some(cloud)) => Some(Cloud { url: cloud.url, token_file: cloud.token_file }),
+        (Some(url), _) => Some(Cloud {
+            url: url.clone(),
+            token_file: args.cloud_token_file.clone(),
+            tls_dir: args.cloud_tls_dir.clone(),
+        }),
+        (None, Some(cloud)) => {
+            Some(Cloud { url: cloud.url, token_file: cloud.token_file, tls_dir: cloud.tls_dir })
+        }
         (None, None) => None,
     };
     Ok(Settings {
@@ -131,6 +155,17 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
         listen: args.listen.unwrap_or(live.server.listen),
         bus,
         cloud,
+        rollout: Some(RolloutSettings {
+            gates: Gates {
+                canary_share: args.canary_share,
+                hold_us: i64::from(args.hold_s) * 1_000_000,
+                // Taking it is a restart and a trial.
+                take_us: (i64::from(args.trial_s) + 600) * 1_000_000,
+                ..Gates::default()
+            },
+            trial_s: args.trial_s,
+            store_toml: file.text,
+        }),
         gln: args.gln.clone(),
         access: match (args.no_login, args.behind_tls) {
             (true, _) => Access::Open,
@@ -203,7 +238,8 @@ async fn receive(args: ReceiveArgs) -> anyhow::Result<ExitCode> {
         (None, None) => bail!("where to? Give --data DIR or --database URL"),
     };
     let token = args.token_file.as_deref().map(read_token).transpose()?;
-    let mut credentials = Credentials { chain: token, ..Credentials::default() };
+    let mut credentials =
+        Credentials { chain: token, certificates: args.client_certificates, ..Credentials::default() };
     if let Some(path) = &args.store_tokens {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -214,14 +250,24 @@ async fn receive(args: ReceiveArgs) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("cannot listen on {}: is another server there?", args.listen))?;
     let at: SocketAddr = listener.local_addr()?;
-    if !at.ip().is_loopback() && credentials.chain.is_none() && credentials.stores.is_empty() {
-        bail!(
-            "{at} can be reached from other machines: give --token-file or --store-tokens, or listen on 127.0.0.1"
-        );
+    if !at.ip().is_loopback() {
+        if args.tls_dir.is_none() && !args.behind_tls {
+            bail!(
+                "{at} can be reached from other machines: give --tls-dir, or put a proxy that does TLS before it and \
+                 say --behind-tls, or listen on 127.0.0.1"
+            );
+        }
+        if credentials.is_open() {
+            bail!(
+                "{at} can be reached from other machines: give --client-certificates, --token-file or \
+                 --store-tokens, or listen on 127.0.0.1"
+            );
+        }
     }
-    say(&format!("the reference cloud is running on http://{at}/"));
+    let scheme = if args.tls_dir.is_some() { "https" } else { "http" };
+    say(&format!("the reference cloud is running on {scheme}://{at}/"));
     say("put this into store.toml:");
-    say(&format!("  [cloud]\n  url = \"http://{at}/v1/events\""));
+    say(&format!("  [cloud]\n  url = \"{scheme}://{at}/v1/events\""));
     let events: SharedEvents = Arc::new(Mutex::new(events));
     let trunk = args.trunk.as_deref().map(TrunkUrl::parse).transpose()?;
     let trunk_token = args.trunk_token_file.as_deref().map(read_token).transpose()?;
@@ -229,11 +275,22 @@ async fn receive(args: ReceiveArgs) -> anyhow::Result<ExitCode> {
         say(&format!("it reads the stream {}", trunk.stream()));
     }
     say("Ctrl-C stops it.");
-    let web = axum::serve(listener, shared(Arc::clone(&events), credentials)).with_graceful_shutdown(async {
+    let app = shared(Arc::clone(&events), credentials).into_make_service_with_connect_info::<Peer>();
+    let stopped = async {
         let _ = stop_signal().await;
-    });
+    };
+    let web = async {
+        match &args.tls_dir {
+            None => axum::serve(listener, app).with_graceful_shutdown(stopped).await.map_err(Into::into),
+            Some(dir) => {
+                let clients = if args.client_certificates { Clients::Certified } else { Clients::Anyone };
+                let listener = TlsListener::new(listener, &IdentityDir::new(dir), clients)?;
+                axum::serve(listener, app).with_graceful_shutdown(stopped).await.map_err(anyhow::Error::from)
+            }
+        }
+    };
     tokio::select! {
-        end = web.into_future() => end?,
+        end = web => end?,
         () = read_trunk(trunk, trunk_token, Arc::clone(&events)) => {}
     }
     // Closing a PostgreSQL connection waits for it.

@@ -4,13 +4,13 @@
 //! the broker need of it is `ca.pem` and `crl.pem`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use linefree_bus::acl;
-use linefree_bus::identity::{Authority, BROKER, DeviceName, IdentityDir};
+use linefree_bus::identity::{Authority, BROKER, CLOUD, DeviceName, IdentityDir, OPERATOR, UPLINK};
 
 /// What the authority does.
 #[derive(Debug, Subcommand)]
@@ -20,7 +20,7 @@ pub enum ProvisionCommand {
         /// Its folder.
         #[arg(long, value_name = "DIR")]
         authority: PathBuf,
-        /// The store's id.
+        /// The store's id, or the chain's for the authority of its cloud.
         #[arg(long, value_name = "ID")]
         store: String,
     },
@@ -43,6 +43,41 @@ pub enum ProvisionCommand {
         /// How long it holds, days.
         #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3_650))]
         days: u32,
+    },
+    /// Make the cloud's own key and certificate, `cloud.key` and `cloud.pem`, beside the authority's.
+    Cloud {
+        /// The folder of the chain's authority, which signs stores towards the cloud.
+        #[arg(long, value_name = "DIR")]
+        authority: PathBuf,
+        /// Names and addresses that stores reach it by.
+        #[arg(long = "host", value_name = "NAME", required = true)]
+        hosts: Vec<String>,
+        /// The chain's id.
+        #[arg(long, value_name = "ID")]
+        chain: String,
+        /// How long it holds, days.
+        #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+        days: u32,
+    },
+    /// Make the store's key towards the cloud, and the request that the chain's authority signs.
+    #[command(
+        after_help = "Called again it renews: the key stays. The result of `provision sign` goes beside them, with the chain's \
+                            ca.pem; the folder is tls_dir of store.toml's `cloud` table.
+
+Examples:
+  store-sync provision request --store corner --dir /etc/linefree/cloud
+  store-sync provision request --store fresh-mart --operator rosa --dir ~/.linefree"
+    )]
+    Request {
+        /// The store's id; the chain's for an operator.
+        #[arg(long, value_name = "ID")]
+        store: String,
+        /// Not for a store: for a person or program of this name that acts for the whole chain.
+        #[arg(long, value_name = "NAME")]
+        operator: Option<String>,
+        /// Folder of keys and certificates.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
     },
     /// Revoke every certificate of a device. Give the new crl.pem to the broker and restart it.
     Revoke {
@@ -73,7 +108,7 @@ pub struct SignArgs {
     /// The authority's folder.
     #[arg(long, value_name = "DIR")]
     authority: PathBuf,
-    /// The request that `edge-agent provision` made.
+    /// The request that `edge-agent provision` or `provision request` made.
     #[arg(long, value_name = "FILE")]
     request: PathBuf,
     /// Where the certificate goes.
@@ -102,14 +137,26 @@ pub fn run(command: &ProvisionCommand) -> anyhow::Result<String> {
         }
         ProvisionCommand::Sign(args) => sign(args),
         ProvisionCommand::Broker { authority, hosts, store, days } => {
-            let dir = IdentityDir::new(authority);
-            let name = DeviceName::new(store, "bus", BROKER)?;
-            let request = dir.prepare(&name, hosts)?;
-            let pem = fs::read_to_string(&request).with_context(|| request.display().to_string())?;
-            let (_, signed) = Authority::open(authority)?.sign(&pem, *days)?;
-            let path = dir.certificate("bus");
-            fs::write(&path, signed).with_context(|| format!("cannot write {}", path.display()))?;
+            let path = serving(authority, &DeviceName::new(store, "bus", BROKER)?, hosts, *days)?;
             Ok(format!("{}: the broker's certificate for {}\n", path.display(), hosts.join(", ")))
+        }
+        ProvisionCommand::Cloud { authority, hosts, chain, days } => {
+            let path = serving(authority, &DeviceName::new(chain, "cloud", CLOUD)?, hosts, *days)?;
+            Ok(format!("{}: the cloud's certificate for {}\n", path.display(), hosts.join(", ")))
+        }
+        ProvisionCommand::Request { store, operator, dir } => {
+            let name = match operator {
+                Some(operator) => DeviceName::new(store, operator, OPERATOR)?,
+                None => DeviceName::new(store, store, UPLINK)?,
+            };
+            let files = IdentityDir::new(dir);
+            let request = files.prepare(&name, &[])?;
+            Ok(format!(
+                "{}: the key; it stays here\n{}: the request; have it signed, and put {}.pem and ca.pem beside it\n",
+                files.key(&name.source).display(),
+                request.display(),
+                name.source
+            ))
         }
         ProvisionCommand::Revoke { authority, source } => {
             let revoked = Authority::open(authority)?.revoke(source)?;
@@ -127,6 +174,17 @@ pub fn run(command: &ProvisionCommand) -> anyhow::Result<String> {
         ProvisionCommand::List { authority } => list(&Authority::open(authority)?),
         ProvisionCommand::Acl { authority } => Ok(acl::mosquitto(&Authority::open(authority)?.devices())),
     }
+}
+
+/// The key and certificate of what others connect to; gives the certificate's path.
+fn serving(authority: &Path, name: &DeviceName, hosts: &[String], days: u32) -> anyhow::Result<PathBuf> {
+    let dir = IdentityDir::new(authority);
+    let request = dir.prepare(name, hosts)?;
+    let pem = fs::read_to_string(&request).with_context(|| request.display().to_string())?;
+    let (_, signed) = Authority::open(authority)?.sign(&pem, days)?;
+    let path = dir.certificate(&name.source);
+    fs::write(&path, signed).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
 }
 
 fn sign(args: &SignArgs) -> anyhow::Result<String> {
@@ -195,6 +253,11 @@ mod tests {
         assert!(revoke("cam9").is_err());
         assert!(revoke("cam1").unwrap().starts_with("1 certificates of cam1 are revoked"));
         assert!(!run(&ProvisionCommand::Acl { authority: authority.clone() }).unwrap().contains("cam1"));
+        let up = dir.path().join("up");
+        run(&ProvisionCommand::Request { store: "nano".into(), operator: None, dir: up.clone() }).unwrap();
+        let request = fs::read_to_string(up.join("nano.csr")).unwrap();
+        assert_eq!(DeviceName::of_request(&request).unwrap().to_string(), "nano (uplink of nano)");
+        assert!(up.join("nano.key").exists());
         run(&ProvisionCommand::Broker {
             authority,
             hosts: vec!["127.0.0.1".into()],

@@ -28,7 +28,7 @@ use crate::ledger::commands::{Commander, StoreFacts};
 use crate::ledger::order_book::OrderBook;
 use crate::ledger::payment_book::PaymentBook;
 use crate::ledger::staff::Staff;
-use crate::ledger::{Ledger, LedgerReader};
+use crate::ledger::{Ledger, LedgerReader, OwnVoice};
 use crate::live::Live;
 use crate::outbox::http::HttpCloud;
 use crate::outbox::nats::{NatsTrunk, TrunkUrl};
@@ -37,6 +37,7 @@ use crate::payments::{PaymentSettings, RunningPayments};
 use crate::projecting::{Progress, Projecting, Waker, Written};
 use crate::robots::handlings;
 use crate::robots::service::{Robots, RobotsConfig};
+use crate::rollout::{self, RolloutSettings, RunningRollout};
 use crate::signed::SigningKey;
 
 /// How long a stop waits for each part that does not end by itself.
@@ -80,6 +81,8 @@ pub struct Cloud {
     pub url: String,
     /// Holds the bearer token.
     pub token_file: Option<PathBuf>,
+    /// Folder of the chain's authority and of this store's certificate.
+    pub tls_dir: Option<PathBuf>,
 }
 
 impl Cloud {
@@ -87,10 +90,19 @@ impl Cloud {
     fn connect(&self, store: &str) -> anyhow::Result<(Box<dyn Deliver>, Box<dyn AskCommands>)> {
         let token_file = || self.token_file.clone();
         if TrunkUrl::is_one(&self.url) {
+            if self.tls_dir.is_some() {
+                bail!("{}: a trunk is trusted by the public authorities; leave tls_dir out", self.url);
+            }
             let trunk = || NatsTrunk::new(&self.url, store, token_file());
             return Ok((Box::new(trunk()?), Box::new(trunk()?)));
         }
-        let http = || HttpCloud::new(&self.url, token_file());
+        let http = || {
+            let http = HttpCloud::new(&self.url, token_file())?;
+            match &self.tls_dir {
+                Some(dir) => http.with_tls(dir, store),
+                None => Ok(http),
+            }
+        };
         Ok((Box::new(http()?), Box::new(http()?)))
     }
 }
@@ -125,6 +137,8 @@ pub struct Settings {
     pub access: Access,
     /// How it is paid; `None` = receipts are made, and nobody is charged.
     pub payments: Option<PaymentSettings>,
+    /// How releases reach devices; `None` = devices run by their own store.toml.
+    pub rollout: Option<RolloutSettings>,
 }
 
 /// A data folder that is in use by this process, and by no other.
@@ -227,6 +241,7 @@ pub struct Server {
     outbox: Option<Arc<RunningOutbox>>,
     downlink: Option<RunningDownlink>,
     payments: Option<RunningPayments>,
+    rollout: Option<RunningRollout>,
     waker: Arc<Waker>,
     projecting: Projecting,
     desk: tokio::task::JoinHandle<()>,
@@ -309,7 +324,13 @@ impl Server {
         };
         let status = Status::online(LEDGER_SOURCE, "ledger", env!("CARGO_PKG_VERSION"));
         let mut config = BusConfig::new(bus.clone(), store, status.clone());
-        for kind in [TopicKind::Event, TopicKind::Watermark, TopicKind::Shoppers, TopicKind::Status] {
+        for kind in [
+            TopicKind::Event,
+            TopicKind::Watermark,
+            TopicKind::Shoppers,
+            TopicKind::Status,
+            TopicKind::InForce,
+        ] {
             config = config.subscribe(Subscription::all(kind));
         }
         config.identity = bus_identity;
@@ -318,6 +339,7 @@ impl Server {
         if let Some(running) = &robots {
             tokio::spawn(handlings::tell(running.handlings.clone(), client.clone(), stopped.clone()));
         }
+        let devices = client.clone();
         let intake = Intake::new(
             ledger,
             client,
@@ -327,6 +349,26 @@ impl Server {
             (Arc::clone(&progress), Waker::clone(&waker)),
             status,
         )?;
+        let rollout = match settings.rollout {
+            None => None,
+            Some(how) => {
+                let facts = StoreFacts::of(&settings.layout);
+                let parts = rollout::service::Parts {
+                    store: settings.layout.id.to_string(),
+                    data_dir: settings.data_dir.clone(),
+                    commander: Commander::open(&path, facts)?,
+                    voice: OwnVoice::open(&path)?,
+                    desk: Arc::clone(&desk),
+                    client: devices,
+                };
+                let told = written.clone();
+                Some(RunningRollout::start(how, parts, move |seq| told.tell(seq))?)
+            }
+        };
+        let intake = match &rollout {
+            Some(rollout) => intake.with_ear(rollout.ear()),
+            None => intake,
+        };
         let intake = tokio::spawn(intake.run(stopped.clone()));
         let payments = match settings.payments {
             None => None,
@@ -385,6 +427,7 @@ impl Server {
             outbox,
             downlink,
             payments,
+            rollout,
             waker,
             projecting,
             desk,
@@ -438,6 +481,9 @@ impl Server {
         let _ = self.stop.send(true);
         let _ = tokio::time::timeout(STOP_AT_MOST, self.desk).await;
         let end = tokio::time::timeout(STOP_AT_MOST * 3, self.intake).await;
+        if let (Some(rollout), true) = (self.rollout, end.is_ok()) {
+            tokio::task::spawn_blocking(move || rollout.stop()).await?;
+        }
         if let Some(payments) = self.payments {
             tokio::task::spawn_blocking(move || payments.stop(STOP_AT_MOST)).await?;
         }

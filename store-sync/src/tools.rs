@@ -105,19 +105,22 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {
 }
 
 pub fn refill(args: &RefillArgs) -> anyhow::Result<ExitCode> {
-    let (url, token_file) = match (&args.cloud, &args.place.config) {
-        (Some(url), _) => (url.clone(), args.cloud_token_file.clone()),
+    let (url, token_file, tls_dir) = match (&args.cloud, &args.place.config) {
+        (Some(url), _) => (url.clone(), args.cloud_token_file.clone(), args.cloud_tls_dir.clone()),
         (None, Some(config)) => match read_store(config)?.live.cloud {
-            Some(cloud) => (cloud.url, cloud.token_file),
+            Some(cloud) => (cloud.url, cloud.token_file, cloud.tls_dir),
             None => bail!("{} names no cloud: give --cloud URL", config.display()),
         },
         (None, None) => bail!("from which cloud? Give --cloud URL, or --config store.toml"),
     };
-    let cloud = HttpCloud::new(&url, token_file)?;
     let data = DataDir::take_existing(&data_dir(&args.place)?)
         .context("events are taken back while the server is stopped")?;
     let mut ledger = Ledger::open_existing(&data.ledger())?;
     let store = LedgerReader::open(&data.ledger())?.identity()?.1;
+    let mut cloud = HttpCloud::new(&url, token_file)?;
+    if let Some(dir) = tls_dir {
+        cloud = cloud.with_tls(&dir, &store)?;
+    }
     let (mut after, mut seen, mut new, mut odd) = (0, 0, 0, 0);
     loop {
         let Some(page) = cloud.events(&store, after)? else {

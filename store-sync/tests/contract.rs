@@ -184,6 +184,10 @@ fn a_small_body_that_unpacks_to_much_is_refused() {
             .as_u16()
     };
     assert_eq!(post("gzip", &bomb), 413);
+    let bomb = store_sync::cloud::packing::Packing::Zstd.pack(&vec![b' '; 64 << 20]).unwrap();
+    assert!(bomb.len() < 10_000);
+    assert_eq!(post("zstd", &bomb), 413);
+    assert_eq!(post("zstd", b"no zstd"), 400);
     assert_eq!(post("gzip", b"no gzip"), 400);
     assert_eq!(post("br", b"[]"), 415);
 }

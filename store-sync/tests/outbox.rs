@@ -6,7 +6,6 @@
 mod feed;
 
 use std::collections::VecDeque;
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -17,6 +16,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use feed::*;
 use serde_json::{Value, json};
+use store_sync::cloud::packing::Packing;
 use store_sync::cloud::receive::{CloudEvents, RefusedBatch, router};
 use store_sync::ledger::{Ledger, LedgerReader};
 use store_sync::outbox::http::HttpCloud;
@@ -162,12 +162,52 @@ fn moody(dir: &Path, moods: Vec<Mood>) -> (SocketAddr, Arc<Mutex<Vec<usize>>>) {
 
 /// A batch as it was before it was compressed.
 fn unpacked(headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
-    if headers.get("content-encoding").is_none_or(|e| e != "gzip") {
-        return body.to_vec();
+    let packing = headers
+        .get("content-encoding")
+        .map_or(Packing::Plain, |e| Packing::named(e.to_str().unwrap()).unwrap());
+    packing.unpack(body, 64 << 20).unwrap()
+}
+
+/// A cloud that knows only some ways of packing; says which way each batch came.
+fn choosy(dir: &Path, known: &'static [Packing]) -> (SocketAddr, Arc<Mutex<Vec<Packing>>>) {
+    let came = Arc::new(Mutex::new(Vec::new()));
+    let real = router(CloudEvents::open(&dir.join("cloud.sqlite")).unwrap(), None);
+    let seen = Arc::clone(&came);
+    let app = axum::Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
+        let (real, seen) = (real.clone(), Arc::clone(&seen));
+        async move {
+            let name = headers.get("content-encoding").map_or("identity", |e| e.to_str().unwrap());
+            let packing = Packing::named(name).unwrap();
+            seen.lock().unwrap().push(packing);
+            if known.contains(&packing) {
+                pass(real, headers, body).await
+            } else {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response()
+            }
+        }
+    });
+    (serve(app), came)
+}
+
+#[test]
+fn a_cloud_gets_batches_in_the_best_way_that_it_knows() {
+    use Packing::{Gzip, Plain, Zstd};
+    let all: [(&'static [Packing], &[Packing]); 3] = [
+        (&[Zstd, Gzip, Plain], &[Zstd, Zstd]),
+        (&[Gzip, Plain], &[Zstd, Gzip, Gzip]),
+        (&[Plain], &[Zstd, Gzip, Plain, Plain]),
+    ];
+    for (known, expected) in all {
+        let dir = tempfile::tempdir().unwrap();
+        let l = ledger_of(dir.path());
+        let (addr, came) = choosy(dir.path(), known);
+        let mut o = outbox(l.path(), addr, None).with_page(10);
+        assert!(matches!(o.step().unwrap(), Step::Delivered { events: 10 }), "{known:?}");
+        assert!(matches!(o.step().unwrap(), Step::Delivered { events: 9 }), "{known:?}");
+        assert_eq!(*came.lock().unwrap(), expected, "{known:?}");
+        let cloud = CloudEvents::open(&dir.path().join("cloud.sqlite")).unwrap();
+        assert_eq!(cloud.events("nano", 0, 100).unwrap().len(), 19);
     }
-    let mut plain = Vec::new();
-    flate2::read::GzDecoder::new(body).read_to_end(&mut plain).unwrap();
-    plain
 }
 
 async fn pass(mut real: axum::Router, headers: HeaderMap, body: Bytes) -> Response {

@@ -24,7 +24,8 @@ use store_sync::serve::{Cloud, DataDir, Server, Settings};
 const AT_MOST: Duration = Duration::from_secs(30);
 
 fn settings(data: &Path, cloud: Option<SocketAddr>) -> Settings {
-    let cloud = cloud.map(|addr| Cloud { url: format!("http://{addr}/v1/events"), token_file: None });
+    let cloud =
+        cloud.map(|addr| Cloud { url: format!("http://{addr}/v1/events"), token_file: None, tls_dir: None });
     Settings { cloud, ..corner::settings(data) }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{ClientLimits, Shared, lock};
 use crate::payload::{
-    Ack, Counts, Event, Handlings, People, ProductView, Resend, Shoppers, Status, Watermark,
+    Ack, Counts, Event, Handlings, InForce, People, ProductView, Resend, Shoppers, Status, Wanted, Watermark,
 };
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -38,6 +38,10 @@ pub enum Incoming {
     Handlings(Handlings),
     /// Which product a camera saw handled.
     View(ProductView),
+    /// The release that a device is to run by.
+    Wanted(Wanted),
+    /// The release that a device runs by.
+    InForce(InForce),
     /// Connected to the broker and subscribed.
     Connected,
     /// The connection is lost; it is being made again.

@@ -249,6 +249,8 @@ fn decode(topic: &Topic, bytes: &[u8]) -> Result<Incoming, String> {
         TopicKind::Counts => codec::decode(topic, bytes).map(Incoming::Counts),
         TopicKind::Handlings => codec::decode(topic, bytes).map(Incoming::Handlings),
         TopicKind::View => codec::decode(topic, bytes).map(Incoming::View),
+        TopicKind::Wanted => codec::decode(topic, bytes).map(Incoming::Wanted),
+        TopicKind::InForce => codec::decode(topic, bytes).map(Incoming::InForce),
     };
     message.map_err(|e| e.to_string())
 }
@@ -265,6 +267,9 @@ fn route(shared: &Arc<Shared>, topic: &Topic, message: Incoming) -> Option<Incom
             if let Some(tap) = lock(&shared.taps).get(&resend.source) {
                 tap.hear_resend(resend.clone());
             }
+        }
+        Incoming::Wanted(wanted) if topic.source() == shared.own_status.source() => {
+            shared.release.send_replace(Some(wanted.clone()));
         }
         Incoming::Status(status) if *topic == shared.own_status && !status.online => revive(shared),
         _ => {}

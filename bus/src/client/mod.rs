@@ -40,6 +40,7 @@ pub(crate) use tap::{Heard, Tap};
 
 use crate::check::Payload;
 use crate::codec::{self, CodecError};
+use crate::payload::Wanted;
 use crate::topic::{Subscription, Topic, TopicError, TopicKind};
 use crate::url::BusUrl;
 use inbox::InboxQueue;
@@ -134,6 +135,8 @@ pub(crate) struct Shared {
     /// Rung when `filters` has grown.
     filters_bell: Notify,
     taps: Mutex<HashMap<String, Arc<Tap>>>,
+    /// The release that this device is to run by, as last heard.
+    release: watch::Sender<Option<Wanted>>,
     link: watch::Sender<LinkState>,
     closing: AtomicBool,
 }
@@ -223,6 +226,8 @@ impl Shared {
             Outgoing::Counts(c) => packet(&build(TopicKind::Counts, &c.source)?, c),
             Outgoing::Handlings(h) => packet(&build(TopicKind::Handlings, &h.source)?, h),
             Outgoing::View(v) => packet(&build(TopicKind::View, &v.camera)?, v),
+            Outgoing::Wanted(w) => packet(&build(TopicKind::Wanted, &w.source)?, w),
+            Outgoing::InForce(i) => packet(&build(TopicKind::InForce, &i.source)?, i),
         }
     }
 }
@@ -286,6 +291,7 @@ impl BusClient {
             filters: Mutex::default(),
             filters_bell: Notify::new(),
             taps: Mutex::default(),
+            release: watch::Sender::new(None),
             link: watch::Sender::new(LinkState::Down("no attempt has ended yet".to_owned())),
             closing: AtomicBool::new(false),
             url: config.url.clone(),
@@ -346,6 +352,16 @@ impl BusClient {
     #[allow(clippy::needless_pass_by_value)] // As above.
     pub async fn publish_when_room(&self, message: Outgoing) -> Result<(), PublishError> {
         self.shared.publish_when_room(&message).await
+    }
+
+    /// The release that this device is to run by, as it is told; listens from now on.
+    ///
+    /// # Errors
+    /// When the device's name cannot stand in a topic, which connecting has found out before.
+    pub fn hear_wanted(&self) -> Result<watch::Receiver<Option<Wanted>>, TopicError> {
+        let heard = self.shared.release.subscribe();
+        self.shared.add_filter(&Subscription::of(TopicKind::Wanted, self.shared.own_status.source()))?;
+        Ok(heard)
     }
 
     /// Counters since the client was made.

@@ -3,7 +3,7 @@
 use super::{ClientLimits, PublishError, lock};
 use crate::codec;
 use crate::payload::{
-    Ack, Counts, Event, Handlings, People, ProductView, Resend, Shoppers, Status, Watermark,
+    Ack, Counts, Event, Handlings, InForce, People, ProductView, Resend, Shoppers, Status, Wanted, Watermark,
 };
 use crate::topic::{Topic, TopicKind};
 use bytes::Bytes;
@@ -51,6 +51,10 @@ pub enum Outgoing {
     Handlings(Handlings),
     /// Which product a camera saw handled.
     View(ProductView),
+    /// The release that a device is to run by.
+    Wanted(Wanted),
+    /// The release that a device runs by.
+    InForce(InForce),
 }
 
 /// An encoded message.
@@ -77,7 +81,9 @@ fn class(kind: TopicKind) -> usize {
         | TopicKind::Counts
         | TopicKind::Handlings
         | TopicKind::View => MOMENTARY,
-        TopicKind::Status | TopicKind::Ack | TopicKind::Resend => CONTROL,
+        TopicKind::Status | TopicKind::Ack | TopicKind::Resend | TopicKind::Wanted | TopicKind::InForce => {
+            CONTROL
+        }
         TopicKind::Event => EVENTS,
     }
 }
@@ -172,7 +178,12 @@ impl Outbox {
     fn put(state: &mut State, class: usize, packet: Packet) {
         if matches!(
             packet.kind,
-            TopicKind::Status | TopicKind::Ack | TopicKind::Watermark | TopicKind::Progress
+            TopicKind::Status
+                | TopicKind::Ack
+                | TopicKind::Watermark
+                | TopicKind::Progress
+                | TopicKind::Wanted
+                | TopicKind::InForce
         ) && (state.remembered.len() < MAX_REMEMBERED || state.remembered.contains_key(&packet.topic))
         {
             state.remembered.insert(packet.topic.clone(), (packet.clone(), Instant::now()));

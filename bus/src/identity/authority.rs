@@ -18,7 +18,7 @@ use rcgen::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{BROKER, DeviceName, IdentityError};
+use super::{BROKER, CLOUD, DeviceName, IdentityError, OFF_THE_BUS};
 
 /// How long the authority's own certificate holds, days.
 const AUTHORITY_DAYS: u64 = 3_650;
@@ -142,7 +142,9 @@ impl Authority {
     /// The devices whose newest certificate holds.
     #[must_use]
     pub fn devices(&self) -> Vec<DeviceName> {
-        let holds = |i: &&Issued| i.revoked_s.is_none() && i.until_s > now_s() && i.role != BROKER;
+        let holds = |i: &&Issued| {
+            i.revoked_s.is_none() && i.until_s > now_s() && !OFF_THE_BUS.contains(&i.role.as_str())
+        };
         let name = |i: &Issued| DeviceName {
             store: i.store.clone(),
             source: i.source.clone(),
@@ -181,12 +183,13 @@ impl Authority {
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![if name.role == BROKER {
+        let serves = matches!(name.role.as_str(), BROKER | CLOUD);
+        params.extended_key_usages = vec![if serves {
             ExtendedKeyUsagePurpose::ServerAuth
         } else {
             ExtendedKeyUsagePurpose::ClientAuth
         }];
-        if name.role != BROKER {
+        if !serves {
             params.subject_alt_names.clear();
         }
         params.use_authority_key_identifier_extension = true;

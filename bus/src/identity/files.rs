@@ -126,25 +126,48 @@ pub fn client_config(dir: &IdentityDir, source: &str) -> Result<Arc<ClientConfig
     Ok(Arc::new(config))
 }
 
+/// Whether those who connect must show who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clients {
+    /// A certificate of the folder's authority that is not revoked.
+    Certified,
+    /// Nothing: they prove otherwise who they are. The folder needs no `ca.pem` then.
+    Anyone,
+}
+
 /// TLS of a broker: whoever connects must show a certificate of the folder's authority that is not revoked.
 ///
 /// # Errors
 /// [`IdentityError`], naming the file and what makes it.
 pub fn server_config(dir: &IdentityDir, source: &str) -> Result<Arc<ServerConfig>, IdentityError> {
+    server_config_for(dir, source, Clients::Certified)
+}
+
+/// TLS of a server under the certificate of a source.
+///
+/// # Errors
+/// [`IdentityError`], naming the file and what makes it.
+pub fn server_config_for(
+    dir: &IdentityDir,
+    source: &str,
+    clients: Clients,
+) -> Result<Arc<ServerConfig>, IdentityError> {
     let (chain, key) = own(dir, source)?;
-    let mut verifier = WebPkiClientVerifier::builder_with_provider(roots(dir)?, provider());
-    let crl = dir.crl();
-    if crl.exists() {
-        let lists = CertificateRevocationListDer::pem_file_iter(&crl)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|e| unreadable(&crl, "copy crl.pem of the store's authority here", e))?;
-        verifier = verifier.with_crls(lists);
-    }
     let builder = ServerConfig::builder_with_provider(provider());
     let builder = builder.with_safe_default_protocol_versions().map_err(tls)?;
-    let config = builder
-        .with_client_cert_verifier(verifier.build().map_err(tls)?)
-        .with_single_cert(chain, key)
-        .map_err(tls)?;
-    Ok(Arc::new(config))
+    let builder = match clients {
+        Clients::Anyone => builder.with_no_client_auth(),
+        Clients::Certified => {
+            let mut verifier = WebPkiClientVerifier::builder_with_provider(roots(dir)?, provider());
+            let crl = dir.crl();
+            if crl.exists() {
+                let lists = CertificateRevocationListDer::pem_file_iter(&crl)
+                    .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                    .map_err(|e| unreadable(&crl, "copy crl.pem of the store's authority here", e))?;
+                verifier = verifier.with_crls(lists);
+            }
+            builder.with_client_cert_verifier(verifier.build().map_err(tls)?)
+        }
+    };
+    Ok(Arc::new(builder.with_single_cert(chain, key).map_err(tls)?))
 }

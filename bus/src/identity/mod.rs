@@ -16,10 +16,19 @@ use crate::acl::ROLES;
 use crate::topic::{Topic, TopicError, TopicKind};
 
 pub use authority::{Authority, Issued};
-pub use files::{IdentityDir, TlsIdentity, client_config, server_config};
+pub use files::{Clients, IdentityDir, TlsIdentity, client_config, server_config, server_config_for};
 
 /// Role of the broker's own certificate: it serves, and is no device.
 pub const BROKER: &str = "broker";
+/// Role of the cloud's own certificate: it serves stores.
+pub const CLOUD: &str = "cloud";
+/// Role of a store towards the cloud: it delivers that store's events and takes its commands. Its source is the store.
+pub const UPLINK: &str = "uplink";
+/// Role of a person or program that acts for the whole chain towards the cloud.
+pub const OPERATOR: &str = "operator";
+
+/// Roles that are nobody's on the bus.
+const OFF_THE_BUS: [&str; 4] = [BROKER, CLOUD, UPLINK, OPERATOR];
 
 /// Why an identity cannot be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +82,7 @@ impl DeviceName {
     /// When a part cannot stand in a topic, or the role is unknown.
     pub fn new(store: &str, source: &str, role: &str) -> Result<Self, IdentityError> {
         Topic::new(TopicKind::Status, store, source)?;
-        if role != BROKER && !ROLES.contains(&role) {
+        if !OFF_THE_BUS.contains(&role) && !ROLES.contains(&role) {
             return Err(IdentityError::Role(role.to_owned()));
         }
         Ok(Self { store: store.to_owned(), source: source.to_owned(), role: role.to_owned() })

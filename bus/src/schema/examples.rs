@@ -3,12 +3,12 @@
 use crate::payload::{
     Ack, Alike, AskKind, Candidate, CartChanged, CommandAnswered, Commission, ContestChanged, ContestState,
     Counts, Coupon, Deal, DeviceFault, Event, EventBody, GateDirection, GatePassed, GroupPrice, Handling,
-    Handlings, Handover, IfShort, ItemAttributed, Line, Loyalty, MoneyState, MultiBuy, Off, OrderChanged,
-    OrderLine, OrderMoney, OrderState, PaymentAsk, PaymentChanged, People, Person, PlateDelta, PriceRules,
-    PriceRulesChanged, PriceStep, PriceWhy, PricedLine, ProductLikelihood, ProductView, ReceiptPriced,
-    RefundIssued, RefundLine, Resend, ReviewAnswered, SellerShare, ShelfChanged, ShopperForgotten,
-    ShopperPosition, Shoppers, SoldAs, Status, StockCounted, TaskChanged, TaskKind, TaskState, TaxRate,
-    Tracklet, TripState, VisitClosed, VisitOpened, Watermark,
+    Handlings, Handover, IfShort, InForce, ItemAttributed, Line, Loyalty, MoneyState, MultiBuy, Off,
+    OrderChanged, OrderLine, OrderMoney, OrderState, PaymentAsk, PaymentChanged, People, Person, PlateDelta,
+    PriceRules, PriceRulesChanged, PriceStep, PriceWhy, PricedLine, ProductLikelihood, ProductView,
+    ReceiptPriced, RefundIssued, RefundLine, RefusedRelease, Resend, ReviewAnswered, SellerShare,
+    ShelfChanged, ShopperForgotten, ShopperPosition, Shoppers, SoldAs, Status, StockCounted, TaskChanged,
+    TaskKind, TaskState, TaxRate, Tracklet, TripState, VisitClosed, VisitOpened, Wanted, Watermark,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -194,6 +194,31 @@ pub fn examples() -> Vec<Example> {
                     to_us: Some(START_US + 15_600_000),
                     moved: Some(2),
                 }],
+            },
+        ),
+        example(
+            "Wanted",
+            "a release",
+            "The store's server tells a camera which release it is to run by; text and signature are shortened.",
+            Wanted {
+                source: "cam1".to_owned(),
+                text: r#"{"store":"nano","number":7,"why":"store.toml with planogram 3","trial_s":60,"store_toml":"format = 1 ...","changes":{}}"#.to_owned(),
+                signature: "5e".repeat(64),
+            },
+        ),
+        example(
+            "InForce",
+            "back from a release",
+            "A shelf device went back to release 6, because release 7 was not well there.",
+            InForce {
+                source: "shelf-1".to_owned(),
+                role: "shelf".to_owned(),
+                number: 6,
+                trial: false,
+                refused: Some(RefusedRelease {
+                    number: 7,
+                    reason: "faults that were not there before: 1/5/10: lost".to_owned(),
+                }),
             },
         ),
     ]);

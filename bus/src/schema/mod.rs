@@ -10,7 +10,7 @@ pub use examples::{Example, examples};
 
 use crate::codec::MAX_PAYLOAD_BYTES;
 use crate::payload::{
-    Ack, Counts, Event, Handlings, People, ProductView, Resend, Shoppers, Status, Watermark,
+    Ack, Counts, Event, Handlings, InForce, People, ProductView, Resend, Shoppers, Status, Wanted, Watermark,
 };
 use crate::topic::{Delivery, PREFIX, TOPICS, TopicRow};
 use schemars::generate::SchemaSettings;
@@ -32,11 +32,13 @@ pub fn schemas() -> BTreeMap<&'static str, Schema> {
         ("Counts", schema::<Counts>()),
         ("Event", schema::<Event>()),
         ("Handlings", schema::<Handlings>()),
+        ("InForce", schema::<InForce>()),
         ("People", schema::<People>()),
         ("ProductView", schema::<ProductView>()),
         ("Resend", schema::<Resend>()),
         ("Shoppers", schema::<Shoppers>()),
         ("Status", schema::<Status>()),
+        ("Wanted", schema::<Wanted>()),
         ("Watermark", schema::<Watermark>()),
     ])
 }

@@ -42,6 +42,9 @@ impl Device {
         let config = subscriptions.iter().cloned().fold(config, BusConfig::subscribe);
         let (client, inbox) =
             BusClient::connect(config).with_context(|| format!("connect {source} to the bus"))?;
+        if let Some(releases) = &site.releases {
+            releases.follow(&source, role, &client, &site.metrics);
+        }
         Ok((Self { source, role, client, metrics: site.metrics.clone() }, inbox))
     }
 
@@ -112,8 +115,9 @@ pub(super) fn tap_progress(mut inbox: Inbox) -> ProgressTap {
     ProgressTap { progress, changes, task: task.abort_handle() }
 }
 
-/// A hardware fault as an event.
-pub(super) fn fault_body(fault: Fault) -> EventBody {
+/// A hardware fault as an event; it stands until it is cleared.
+pub(super) fn fault_body(metrics: &Metrics, fault: Fault) -> EventBody {
+    metrics.fault(&fault);
     EventBody::DeviceFault(DeviceFault {
         device: fault.device,
         fault: fault.kind.name().into(),

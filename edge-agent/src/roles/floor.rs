@@ -199,7 +199,9 @@ impl FloorRole {
             | Incoming::Status(_)
             | Incoming::Ack(_)
             | Incoming::Resend(_)
-            | Incoming::Counts(_) => {}
+            | Incoming::Counts(_)
+            | Incoming::Wanted(_)
+            | Incoming::InForce(_) => {}
         }
     }
 

@@ -102,7 +102,7 @@ pub(super) async fn run(site: Site, source: String) -> anyhow::Result<()> {
                     tracing::info!(reason = deny.name(), "somebody was not let in");
                     *counters.entry(format!("denied_{}", deny.name())).or_default() += 1;
                 }
-                Told::Fault(time, fault) => bodies.push((time.micros, fault_body(fault))),
+                Told::Fault(time, fault) => bodies.push((time.micros, fault_body(&site.metrics, fault))),
             },
             _ = tick.tick() => {
                 publisher.watermark(clock.now().micros, false);

@@ -223,7 +223,7 @@ impl LiveShelf {
         let sample = self.crosstalk.apply(sample);
         let mut events = bodies(self.detector.handle_sample(&sample), site);
         for fault in faults {
-            events.push((sample.time.micros, fault_body(fault)));
+            events.push((sample.time.micros, fault_body(&site.metrics, fault)));
         }
         self.faults[scale] = counters;
         self.newest[scale] = self.newest[scale].max(Some(sample.time));

@@ -6,7 +6,7 @@
 //!
 //! The same freshness feeds systemd's watchdog: an agent that hangs is restarted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +18,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use linefree_hardware::fault::Fault;
 use linefree_hardware::health::Health;
 use tokio::net::TcpListener;
 
@@ -31,15 +32,36 @@ struct Told {
     at: Instant,
 }
 
-/// What the roles of this process have told.
+/// What the roles of this process have told, and which faults stand.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Metrics(Arc<Mutex<BTreeMap<String, Told>>>);
+pub(crate) struct Metrics(Arc<Mutex<BTreeMap<String, Told>>>, Arc<Mutex<BTreeSet<String>>>);
 
 impl Metrics {
     /// A role tells its counters.
     pub fn tell(&self, source: &str, role: &'static str, counters: &BTreeMap<String, u64>) {
         let told = Told { role, counters: counters.clone(), at: Instant::now() };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(source.to_owned(), told);
+    }
+
+    /// Has this source told anything yet?
+    pub fn has_told(&self, source: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(source)
+    }
+
+    /// A device is faulty, or well again.
+    pub fn fault(&self, fault: &Fault) {
+        let name = format!("{}: {}", fault.device, fault.kind.name());
+        let mut standing = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        if fault.cleared {
+            standing.remove(&name);
+        } else {
+            standing.insert(name);
+        }
+    }
+
+    /// The faults that stand, `device: kind`.
+    pub fn standing(&self) -> BTreeSet<String> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Those that have told nothing for too long.

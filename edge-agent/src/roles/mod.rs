@@ -15,6 +15,7 @@ mod live_shelf;
 mod metrics;
 mod pace;
 mod present;
+mod release;
 mod shelf;
 mod watchdog;
 
@@ -30,9 +31,11 @@ use linefree_recording::{Recording, StoreFile};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use linefree_bus::release::ReleaseKey;
 use linefree_hardware::health::Health;
 use metrics::Metrics;
 pub use pace::Pace;
+use release::Releases;
 
 /// What a device does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +94,11 @@ pub struct RoleOptions {
     /// Live: a device that is silent for longer than this is not waited for, seconds.
     #[arg(long, default_value_t = 3.0, value_name = "SECONDS")]
     pub lateness: f64,
+    /// Public key of the store's releases, release-key.pub.pem of the server's data folder: with it, the server rolls
+    /// configuration, planogram and models out to this device [default: /etc/linefree/release-key.pub.pem, if it is
+    /// there].
+    #[arg(long, value_name = "FILE", conflicts_with = "recording")]
+    pub release_key: Option<PathBuf>,
     /// Serve /metrics (Prometheus) and /healthz at this address.
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics: Option<SocketAddr>,
@@ -101,6 +109,9 @@ pub struct RoleOptions {
 
 /// Where an embedded broker listens unless told otherwise.
 const DEFAULT_BUS: &str = "mqtt://127.0.0.1:1883";
+
+/// Where a device finds the key of releases, unless told otherwise.
+const RELEASE_KEY: &str = "/etc/linefree/release-key.pub.pem";
 
 /// How long roles may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -120,6 +131,8 @@ pub(crate) struct SiteContext {
     pub roles: Vec<Role>,
     /// Becomes true when the process is asked to stop.
     pub stop: watch::Receiver<bool>,
+    /// What the store's server has it run by; `None` where it has no say.
+    pub releases: Option<Releases>,
 }
 
 pub(crate) type Site = Arc<SiteContext>;
@@ -135,6 +148,29 @@ fn site(options: &RoleOptions, roles: &[Role], stop: watch::Receiver<bool>) -> a
         (None, Some(recording)) => recording.store.clone(),
         (None, None) => bail!("give --config store.toml or --recording DIR"),
     };
+    let releases = releases(options, roles, &store)?;
+    match fit(options, roles, stop, recording, store, releases.clone()) {
+        Err(e) if releases.is_some_and(|r| r.fail(&format!("it does not fit this device: {e:#}"))) => {
+            release::begin_anew()?;
+            Err(e)
+        }
+        fitted => fitted,
+    }
+}
+
+fn fit(
+    options: &RoleOptions,
+    roles: &[Role],
+    stop: watch::Receiver<bool>,
+    recording: Option<Recording>,
+    own: StoreFile,
+    releases: Option<Releases>,
+) -> anyhow::Result<Site> {
+    // Bus and folders are the device's own, whatever the release.
+    let store = match &releases {
+        Some(releases) => releases.store()?,
+        None => own,
+    };
     for camera in &options.cameras {
         if store.layout.camera(camera).is_none() {
             let known: Vec<&str> = store.layout.cameras.iter().map(|c| c.id.as_str()).collect();
@@ -145,7 +181,23 @@ fn site(options: &RoleOptions, roles: &[Role], stop: watch::Receiver<bool>) -> a
     let data = options.data.clone().unwrap_or_else(|| store.live.server.data_dir.clone());
     let (options, roles) = (options.clone(), roles.to_vec());
     let (pace, metrics) = (options.pace, Metrics::default());
-    Ok(Arc::new(SiteContext { store, recording, pace, bus, data, options, metrics, roles, stop }))
+    Ok(Arc::new(SiteContext { store, recording, pace, bus, data, options, metrics, roles, stop, releases }))
+}
+
+/// What the store's server has this process run by, where there is a key.
+fn releases(options: &RoleOptions, roles: &[Role], own: &StoreFile) -> anyhow::Result<Option<Releases>> {
+    let (Some(config), None) = (&options.config, &options.recording) else { return Ok(None) };
+    let key = match &options.release_key {
+        Some(path) => path.clone(),
+        None if std::path::Path::new(RELEASE_KEY).exists() => PathBuf::from(RELEASE_KEY),
+        None => return Ok(None),
+    };
+    let data = options.data.as_ref().unwrap_or(&own.live.server.data_dir);
+    // Processes that share a data folder differ in their number, their roles or their cameras.
+    let mut name = vec![options.number.to_string()];
+    name.extend(roles.iter().map(|r| r.name().to_owned()).chain(options.cameras.iter().cloned()));
+    let folder = data.join("release").join(name.join("-"));
+    Releases::open(folder, ReleaseKey::read(&key)?, config, own.clone(), roles).map(Some)
 }
 
 fn bus_url(options: &RoleOptions, store: &StoreFile) -> anyhow::Result<BusUrl> {
@@ -172,18 +224,47 @@ pub fn run(options: &RoleOptions, roles: &[Role]) -> anyhow::Result<()> {
     let (ask, stop) = watch::channel(false);
     let site = site(options, roles, stop)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start tokio")?;
+    let releases = site.releases.clone();
     let result = runtime.block_on(run_all(site, roles, &ask));
     // A camera that waits for a lost stream must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_secs(2));
-    result
+    match (result, releases) {
+        (Ok(Ended::Anew), _) => release::begin_anew(),
+        (Ok(Ended::Done), Some(releases)) if releases.fail("its roles have ended") => release::begin_anew(),
+        (Ok(Ended::Done | Ended::Asked), _) => Ok(()),
+        // What a release has brought down is brought up without it.
+        (Err(e), Some(releases)) if releases.fail(&format!("a role ended: {e:#}")) => release::begin_anew(),
+        (Err(e), _) => Err(e),
+    }
 }
 
-async fn run_all(site: Site, roles: &[Role], ask: &watch::Sender<bool>) -> anyhow::Result<()> {
+/// How a process's roles have ended.
+enum Ended {
+    /// Their work is done.
+    Done,
+    /// The process was asked to stop.
+    Asked,
+    /// They are to begin again, with another release.
+    Anew,
+}
+
+async fn run_all(site: Site, roles: &[Role], ask: &watch::Sender<bool>) -> anyhow::Result<Ended> {
     if let Some(address) = site.options.metrics {
         let health = Health::new(site.data.clone());
         metrics::listen(address, site.metrics.clone(), health).await?;
     }
     tokio::spawn(watchdog::tell(site.metrics.clone()));
+    let (anew, site_metrics) = (site.releases.clone(), site.metrics.clone());
+    let anew = async move {
+        match anew {
+            Some(releases) => {
+                tokio::spawn(releases.clone().watch_trial(site_metrics));
+                let _ = releases.anew().wait_for(|anew| *anew).await;
+            }
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(anew);
     let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
     for role in roles {
         let site = Arc::clone(&site);
@@ -197,26 +278,30 @@ async fn run_all(site: Site, roles: &[Role], ask: &watch::Sender<bool>) -> anyho
     let replayed = site.recording.is_some();
     let stop = stop_asked();
     tokio::pin!(stop);
-    loop {
+    let ended = loop {
         tokio::select! {
             ended = running.join_next() => match ended {
-                None => return Ok(()),
+                None => return Ok(Ended::Done),
                 Some(result) => result.context("a role ended in a panic")??,
             },
             () = &mut stop => {
                 tracing::info!("asked to stop");
                 ask.send_replace(true);
-                break;
+                break Ended::Asked;
+            }
+            () = &mut anew => {
+                ask.send_replace(true);
+                break Ended::Anew;
             }
         }
-    }
+    };
     // Who has last words says them; who does not is cut off, and the broker tells of it.
     let farewell = async { while running.join_next().await.is_some() {} };
     // A recording has none: what it has said is journalled.
     if !replayed {
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
     }
-    Ok(())
+    Ok(ended)
 }
 
 /// Waits for Ctrl-C or SIGTERM.

@@ -48,7 +48,7 @@ pub(super) async fn run(site: Site) -> anyhow::Result<()> {
         let mut bodies: Vec<(i64, EventBody)> = bodies(detector.handle_sample(&sample), &site);
         for fault in scale.take_faults() {
             tracing::warn!(plate = fault.device, "{}", fault.message);
-            bodies.push((sample.time.micros, fault_body(fault)));
+            bodies.push((sample.time.micros, fault_body(&site.metrics, fault)));
         }
         if !bodies.is_empty() {
             publisher.publish_all(bodies).await?;

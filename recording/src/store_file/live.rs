@@ -84,6 +84,8 @@ pub struct CloudConfig {
     pub url: String,
     /// File that holds the bearer token on its first line.
     pub token_file: Option<PathBuf>,
+    /// Folder of the cloud's authority and of the store's own certificate, for `https://`.
+    pub tls_dir: Option<PathBuf>,
 }
 
 /// `[detector]`: the person model.
@@ -221,8 +223,16 @@ fn read_cloud(node: &Node<'_>, folder: &Path) -> Option<CloudConfig> {
         .need("url", "write where events are delivered: https://..., or nats://host:4222/chain")
         .and_then(|n| url(&n, &["http://", "https://", "nats://", "tls://"]));
     let token_file = t.get("token_file").and_then(|n| path(&n, folder));
+    let tls_dir = t.get("tls_dir").and_then(|n| path(&n, folder));
+    if tls_dir.is_some() && url.as_deref().is_some_and(|u| !u.starts_with("https://")) {
+        t.mistake(
+            "tls_dir",
+            "stands beside an address that is not https://",
+            "write the cloud's https:// address, or leave tls_dir out",
+        );
+    }
     t.finish();
-    Some(CloudConfig { url: url?, token_file })
+    Some(CloudConfig { url: url?, token_file, tls_dir })
 }
 
 fn fraction(node: &Node<'_>) -> Option<f64> {

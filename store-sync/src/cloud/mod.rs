@@ -7,7 +7,7 @@
 //! - `id` is the event's identity (`source/epoch/number`): the same id again is the same event, whatever came before.
 //! - `sequence` (a CloudEvents extension, zero-padded so that it sorts as text) is the position in the store's ledger,
 //!   `ledger` the id of that ledger: a store that lost its disk starts another ledger at 1.
-//! - `Content-Encoding: gzip` is allowed and optional on both sides.
+//! - `Content-Encoding: zstd` or `gzip` is allowed and optional on both sides: whoever does not know it answers 415.
 //! - An event whose content the store has let go is sent as `org.linefree.event.let-go.v1` with an id of its own, so that
 //!   its number is filled and nothing is contradicted.
 //! - `org.linefree.shopper.forgotten.v1`: whoever keeps copies of these visits deletes their credentials.
@@ -16,9 +16,12 @@
 //! - The answer is `200` and `{"acknowledged": N}`: everything of this ledger up to N is durable in the cloud. Anything
 //!   else is a failure, and the store sends again, for ever.
 
+pub mod access;
 pub mod command;
 pub mod event;
 pub mod events;
+pub mod listen;
+pub mod packing;
 mod postgres;
 pub mod receive;
 mod sqlite;

@@ -6,8 +6,6 @@
 // utoipa's macro writes the parameters' types with their full path.
 #![allow(unused_qualifications)]
 
-use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
@@ -20,66 +18,24 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
+use super::access::Bearer;
+pub use super::access::Credentials;
 use super::command::{Command, CommandBody};
 pub use super::events::{CloudEvents, DatabaseError, RefusedBatch, Taken};
+use super::packing::{Packing, Unpacked};
 use super::trunk::SharedEvents;
 use super::{BATCH_MEDIA_TYPE, CommandPage, MAX_BATCH_BYTES, PlacedEvent};
 use crate::clock::wall_us;
 
-/// Who may do what.
-#[derive(Debug, Clone, Default)]
-pub struct Credentials {
-    /// Whoever bears it may do everything. `None` and no stores: everybody may.
-    pub chain: Option<String>,
-    /// Whoever bears a store's token may deliver its events and read its commands and events.
-    pub stores: BTreeMap<String, String>,
-}
-
-impl Credentials {
-    /// Reads lines of `STORE TOKEN`; empty lines and those that begin with `#` are skipped.
-    ///
-    /// # Errors
-    /// Names the line that is wrong, never its token.
-    pub fn with_stores(mut self, text: &str) -> Result<Self, String> {
-        for (number, line) in (1..).zip(text.lines()) {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let [store, token] = words.as_slice() else {
-                return Err(format!("line {number}: write a store's id, a space and its token"));
-            };
-            if linefree_domain::ids::StoreId::new(store).is_err() {
-                return Err(format!("line {number}: {store:?} is no store's id"));
-            }
-            if self.stores.insert((*store).to_owned(), (*token).to_owned()).is_some() {
-                return Err(format!("line {number}: store {store} stands there twice"));
-            }
-        }
-        Ok(self)
-    }
-
-    fn is_open(&self) -> bool {
-        self.chain.is_none() && self.stores.is_empty()
-    }
-}
-
-/// Every byte is compared, so that the time taken tells nothing about where they differ.
-fn same(token: &str, given: &[u8]) -> bool {
-    let differing = token.bytes().zip(given).fold(0, |sum, (a, b)| sum | (a ^ b));
-    differing == 0 && token.len() == given.len()
-}
-
 #[derive(Clone)]
-struct Cloud {
+pub(super) struct Cloud {
     events: SharedEvents,
     credentials: Arc<Credentials>,
 }
 
 /// The receiver's HTTP side. With a token, every request must carry it.
 pub fn router(events: CloudEvents, token: Option<String>) -> Router {
-    guarded(events, Credentials { chain: token, stores: BTreeMap::new() })
+    guarded(events, Credentials { chain: token, ..Credentials::default() })
 }
 
 /// The receiver's HTTP side for those who may use it.
@@ -113,42 +69,9 @@ async fn what_this_is() -> &'static str {
      GET  /v1/openapi.json         all of it\n"
 }
 
-/// Whom a request's token makes the bearer.
-enum Bearer {
-    Nobody,
-    Store(String),
-    Chain,
-}
-
 impl Cloud {
-    fn bearer(&self, headers: &HeaderMap) -> Bearer {
-        if self.credentials.is_open() {
-            return Bearer::Chain;
-        }
-        let given = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|v| v.as_bytes().strip_prefix(b"Bearer "))
-            .unwrap_or_default();
-        if self.credentials.chain.as_deref().is_some_and(|token| same(token, given)) {
-            return Bearer::Chain;
-        }
-        let mut bearer = Bearer::Nobody;
-        for (store, token) in &self.credentials.stores {
-            if same(token, given) {
-                bearer = Bearer::Store(store.clone());
-            }
-        }
-        bearer
-    }
-
-    /// May the bearer act for a store? `None` when so. An empty store's name stands for the whole chain.
-    fn refuses(&self, headers: &HeaderMap, store: &str) -> Option<Response> {
-        match self.bearer(headers) {
-            Bearer::Chain => None,
-            Bearer::Store(own) if own == store => None,
-            Bearer::Store(_) => Some(told(StatusCode::FORBIDDEN, "this token is for another store")),
-            Bearer::Nobody => Some(told(StatusCode::UNAUTHORIZED, "a bearer token is needed")),
-        }
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     async fn with<T: Send + 'static>(
@@ -163,11 +86,11 @@ impl Cloud {
 
     async fn look<T: Serialize + Send + 'static>(
         &self,
-        headers: &HeaderMap,
+        bearer: &Bearer,
         store: &str,
         work: impl FnOnce(&CloudEvents) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Response {
-        if let Some(refusal) = self.refuses(headers, store) {
+        if let Some(refusal) = bearer.refused(store) {
             return refusal;
         }
         match self.with(|events| work(events)).await {
@@ -185,7 +108,7 @@ struct Problem {
     error: String,
 }
 
-fn told(status: StatusCode, why: &str) -> Response {
+pub(super) fn told(status: StatusCode, why: &str) -> Response {
     (status, Json(Problem { error: why.to_owned() })).into_response()
 }
 
@@ -202,42 +125,36 @@ struct Acknowledgement {
 
 /// A batch's body, unpacked.
 fn unpacked(headers: &HeaderMap, body: Bytes) -> Result<Bytes, (StatusCode, String)> {
-    match headers.get(header::CONTENT_ENCODING).map(|v| v.to_str().unwrap_or("?")) {
-        None | Some("identity") => Ok(body),
-        Some("gzip") => {
-            let mut plain = Vec::new();
-            let limit = MAX_BATCH_BYTES as u64 + 1;
-            match flate2::read::MultiGzDecoder::new(&body[..]).take(limit).read_to_end(&mut plain) {
-                Err(e) => Err((StatusCode::BAD_REQUEST, format!("the body is no gzip: {e}"))),
-                Ok(_) if plain.len() > MAX_BATCH_BYTES => Err((
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    format!("the body unpacks to more than {MAX_BATCH_BYTES} bytes"),
-                )),
-                Ok(_) => Ok(plain.into()),
-            }
-        }
-        Some(other) => Err((
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!("Content-Encoding {other:?}: send gzip or none"),
-        )),
-    }
+    let Some(encoding) = headers.get(header::CONTENT_ENCODING) else { return Ok(body) };
+    let name = encoding.to_str().unwrap_or("?");
+    let Some(packing) = Packing::named(name) else {
+        let why = format!("Content-Encoding {name:?}: send zstd, gzip or none");
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    };
+    packing.unpack(&body, MAX_BATCH_BYTES).map(Into::into).map_err(|e| {
+        let status = match e {
+            Unpacked::Broken { .. } => StatusCode::BAD_REQUEST,
+            Unpacked::TooMuch { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        };
+        (status, e.to_string())
+    })
 }
 
 /// Takes a batch of a store's events, whole or not at all. The same batch may come any number of times.
 #[utoipa::path(post, path = "/v1/events",
-    params(("Content-Encoding" = Option<String>, Header, description = "`gzip`, or left out.")),
+    params(("Content-Encoding" = Option<String>, Header, description = "`zstd`, `gzip`, or left out.")),
     request_body(content = Vec<Object>, content_type = "application/cloudevents-batch+json",
         description = "CloudEvents 1.0 of one store and one ledger, with the extensions `ledger` and `sequence`."),
     responses(
         (status = 200, description = "The answer.", body = Acknowledgement),
         (status = 400, body = Problem, description = "Not what the contract says."),
-        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem),
+        (status = 401, description = "No certificate or token, or one that nobody has.", body = Problem), (status = 403, description = "The credentials are another store's.", body = Problem),
         (status = 409, body = Problem, description = "It contradicts what is here."),
         (status = 413, description = "Too large: send less at once."),
         (status = 415, description = "Another media type or encoding.", body = Problem)))]
-async fn take_batch(State(cloud): State<Cloud>, headers: HeaderMap, body: Bytes) -> Response {
-    if matches!(cloud.bearer(&headers), Bearer::Nobody) {
-        return told(StatusCode::UNAUTHORIZED, "a bearer token is needed");
+async fn take_batch(State(cloud): State<Cloud>, bearer: Bearer, headers: HeaderMap, body: Bytes) -> Response {
+    if let Some(refusal) = bearer.turned_away() {
+        return refusal;
     }
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if media_type.split(';').next().map(str::trim) != Some(BATCH_MEDIA_TYPE) {
@@ -253,7 +170,7 @@ async fn take_batch(State(cloud): State<Cloud>, headers: HeaderMap, body: Bytes)
     };
     // Every event of a batch must be of one store, which `take` checks; here it is enough that one is the bearer's.
     let source = batch.first().and_then(|e| e.get("source")).and_then(Value::as_str).unwrap_or_default();
-    if let Some(refusal) = cloud.refuses(&headers, source.strip_prefix("/stores/").unwrap_or("?")) {
+    if let Some(refusal) = bearer.refused(source.strip_prefix("/stores/").unwrap_or("?")) {
         return refusal;
     }
     match cloud.with(move |events| events.take(&batch, wall_us())).await {
@@ -291,46 +208,46 @@ fn default_limit() -> u32 {
 }
 
 /// The stores that have delivered anything.
-#[utoipa::path(get, path = "/v1/stores", responses((status = 200, description = "The answer.", body = Vec<Object>), (status = 401, description = "No token, or one that nobody has.", body = Problem)))]
-async fn stores(State(cloud): State<Cloud>, headers: HeaderMap) -> Response {
-    cloud.look(&headers, "", CloudEvents::stores).await
+#[utoipa::path(get, path = "/v1/stores", responses((status = 200, description = "The answer.", body = Vec<Object>), (status = 401, description = "No certificate or token, or one that nobody has.", body = Problem)))]
+async fn stores(State(cloud): State<Cloud>, bearer: Bearer) -> Response {
+    cloud.look(&bearer, "", CloudEvents::stores).await
 }
 
 /// A store's events in the order in which they came.
 #[utoipa::path(get, path = "/v1/stores/{store}/events", params(("store" = String, Path, description = "The store."), Page),
     responses((status = 200, description = "The answer.", body = Vec<PlacedEvent>), (status = 400, description = "A parameter is no number."),
-        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem)))]
+        (status = 401, description = "No certificate or token, or one that nobody has.", body = Problem), (status = 403, description = "The credentials are another store's.", body = Problem)))]
 async fn store_events(
     State(cloud): State<Cloud>,
-    headers: HeaderMap,
+    bearer: Bearer,
     UrlPath(store): UrlPath<String>,
     Query(page): Query<Page>,
 ) -> Response {
     let of = store.clone();
-    cloud.look(&headers, &of, move |events| events.events(&store, page.after, page.limit.min(1000))).await
+    cloud.look(&bearer, &of, move |events| events.events(&store, page.after, page.limit.min(1000))).await
 }
 
 /// The last receipt of each of a store's visits, youngest first.
 #[utoipa::path(get, path = "/v1/stores/{store}/receipts", params(("store" = String, Path, description = "The store."), Page),
     responses((status = 200, description = "The answer.", body = Vec<Object>), (status = 400, description = "A parameter is no number."),
-        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem)))]
+        (status = 401, description = "No certificate or token, or one that nobody has.", body = Problem), (status = 403, description = "The credentials are another store's.", body = Problem)))]
 async fn store_receipts(
     State(cloud): State<Cloud>,
-    headers: HeaderMap,
+    bearer: Bearer,
     UrlPath(store): UrlPath<String>,
     Query(page): Query<Page>,
 ) -> Response {
     let of = store.clone();
-    cloud.look(&headers, &of, move |events| events.receipts(&store, page.limit.min(1000))).await
+    cloud.look(&bearer, &of, move |events| events.receipts(&store, page.limit.min(1000))).await
 }
 
 /// A store's commands after a number, in order.
 #[utoipa::path(get, path = "/v1/stores/{store}/commands", params(("store" = String, Path, description = "The store."), Page),
     responses((status = 200, description = "The answer.", body = CommandPage), (status = 400, description = "A parameter is no number."),
-        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem)))]
+        (status = 401, description = "No certificate or token, or one that nobody has.", body = Problem), (status = 403, description = "The credentials are another store's.", body = Problem)))]
 async fn store_commands(
     State(cloud): State<Cloud>,
-    headers: HeaderMap,
+    bearer: Bearer,
     UrlPath(store): UrlPath<String>,
     Query(page): Query<Page>,
 ) -> Response {
@@ -339,21 +256,21 @@ async fn store_commands(
     let work = move |events: &CloudEvents| {
         Ok(CommandPage { commands: events.commands(&store, after, page.limit.min(1000))? })
     };
-    cloud.look(&headers, &of, work).await
+    cloud.look(&bearer, &of, work).await
 }
 
 /// What a store has decided about its commands, youngest first.
 #[utoipa::path(get, path = "/v1/stores/{store}/answers", params(("store" = String, Path, description = "The store."), Page),
     responses((status = 200, description = "The answer.", body = Vec<Object>), (status = 400, description = "A parameter is no number."),
-        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem)))]
+        (status = 401, description = "No certificate or token, or one that nobody has.", body = Problem), (status = 403, description = "The credentials are another store's.", body = Problem)))]
 async fn store_answers(
     State(cloud): State<Cloud>,
-    headers: HeaderMap,
+    bearer: Bearer,
     UrlPath(store): UrlPath<String>,
     Query(page): Query<Page>,
 ) -> Response {
     let of = store.clone();
-    cloud.look(&headers, &of, move |events| events.answers(&store, page.limit.min(1000))).await
+    cloud.look(&bearer, &of, move |events| events.answers(&store, page.limit.min(1000))).await
 }
 
 /// A command to be issued.
@@ -374,16 +291,16 @@ struct NewCommand {
 #[utoipa::path(post, path = "/v1/stores/{store}/commands", params(("store" = String, Path, description = "The store.")),
     request_body = NewCommand,
     responses((status = 200, body = Object, description = "Its number."), (status = 400, description = "No command."),
-        (status = 401, description = "No token, or one that nobody has.", body = Problem), (status = 403, description = "The token is for another store.", body = Problem),
+        (status = 401, description = "No certificate or token, or one that nobody has.", body = Problem), (status = 403, description = "The credentials are another store's.", body = Problem),
         (status = 409, body = Problem, description = "The id has another content."),
         (status = 415, description = "Not JSON."), (status = 422, description = "A field is missing or unknown.")))]
 async fn issue_command(
     State(cloud): State<Cloud>,
-    headers: HeaderMap,
+    bearer: Bearer,
     UrlPath(store): UrlPath<String>,
     Json(new): Json<NewCommand>,
 ) -> Response {
-    if let Some(refusal) = cloud.refuses(&headers, "") {
+    if let Some(refusal) = bearer.refused("") {
         return refusal;
     }
     let id_chars = new.command.chars().count();

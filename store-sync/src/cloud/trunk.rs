@@ -4,7 +4,6 @@
 //! the database has each event once. A message that breaks the contract or contradicts what is there is told and taken
 //! out of the queue: it would stand in the way of every other store. Commands are answered on the same servers.
 
-use std::io::Read as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use serde_json::Value;
 use tokio_stream::StreamExt as _;
 
 use super::events::{CloudEvents, RefusedBatch, Taken};
+use super::packing::Packing;
 use super::{CommandPage, MAX_BATCH_BYTES};
 use crate::clock::wall_us;
 use crate::outbox::DeliveryError;
@@ -79,19 +79,8 @@ pub async fn read(url: &TrunkUrl, client: Client, events: SharedEvents) -> Resul
 
 fn take(payload: &[u8], packed: bool, events: &SharedEvents) -> Result<Taken, RefusedBatch> {
     let malformed = |why: String| RefusedBatch::Malformed(why);
-    let plain = if packed {
-        let mut plain = Vec::new();
-        flate2::read::MultiGzDecoder::new(payload)
-            .take(MAX_BATCH_BYTES as u64 + 1)
-            .read_to_end(&mut plain)
-            .map_err(|e| malformed(format!("it is no gzip: {e}")))?;
-        plain
-    } else {
-        payload.to_vec()
-    };
-    if plain.len() > MAX_BATCH_BYTES {
-        return Err(malformed(format!("it unpacks to more than {MAX_BATCH_BYTES} bytes")));
-    }
+    let packing = if packed { Packing::Gzip } else { Packing::Plain };
+    let plain = packing.unpack(payload, MAX_BATCH_BYTES).map_err(|e| malformed(e.to_string()))?;
     let batch: Vec<Value> =
         serde_json::from_slice(&plain).map_err(|e| malformed(format!("it is no JSON array: {e}")))?;
     events.lock().unwrap_or_else(PoisonError::into_inner).take(&batch, wall_us())

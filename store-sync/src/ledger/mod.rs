@@ -67,7 +67,7 @@ use uuid::Uuid;
 
 pub use check::{CheckReport, Finding, Severity};
 pub use cursor::OutboxCursor;
-pub use own::OWN_SOURCE;
+pub use own::{OWN_SOURCE, OwnVoice};
 pub use projector::{Projected, Projector};
 pub use read::LedgerReader;
 pub use read_console::{

@@ -1,25 +1,28 @@
 //! Batches over HTTP, with a bearer token from a file; commands and, for repairs, events from the cloud.
 //!
-//! Batches are compressed with gzip. A cloud that does not know that refuses the first one (400 or 415); from then on
-//! this run sends them plain.
+//! Batches are packed by zstd. A cloud that does not know that refuses the first one (400 or 415) and is sent it by gzip,
+//! then plain; what it takes is what this run goes on with.
 //!
 //! The token is read anew for every batch, so it can be changed while the store runs; it is never logged, never sent to
 //! another host (redirects are not followed) and never sent in the clear except to this machine.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use ureq::tls::TlsConfig;
 
+use super::tls::{TlsFilesError, config, refusal};
 use super::{Deliver, DeliveryError};
 use crate::cloud::command::Command;
+use crate::cloud::packing::Packing;
 use crate::cloud::{BATCH_MEDIA_TYPE, CommandPage, EventPage};
 use crate::downlink::AskCommands;
+
+/// How long a request may take.
+const AT_MOST: Duration = Duration::from_secs(30);
 
 /// A page of commands or events longer than this is refused.
 const MAX_PAGE_BYTES: u64 = 32 << 20;
@@ -35,13 +38,18 @@ pub struct HttpCloud {
     agent: ureq::Agent,
     url: String,
     token_file: Option<PathBuf>,
-    /// The cloud has refused a compressed batch.
-    plain: AtomicBool,
+    /// The best that the cloud is not known to refuse.
+    packing: Mutex<Packing>,
 }
 
 /// Asks others over HTTP. Follows no redirect, so that no token goes to another host; every status is an answer.
 pub(crate) fn agent(at_most: Duration) -> ureq::Agent {
+    agent_with(at_most, TlsConfig::default())
+}
+
+fn agent_with(at_most: Duration, tls: TlsConfig) -> ureq::Agent {
     ureq::Agent::config_builder()
+        .tls_config(tls)
         .timeout_global(Some(at_most))
         .timeout_connect(Some(Duration::from_secs(10)))
         .http_status_as_error(false)
@@ -64,6 +72,20 @@ pub enum CloudUrlError {
          https, or leave token_file out"
     )]
     TokenInTheClear(String),
+    /// Certificates are of no use there.
+    #[error("the cloud's address {0:?} is not https://, so no certificates can be shown: leave tls_dir out")]
+    NoTls(String),
+    /// The files cannot be used.
+    #[error(transparent)]
+    Files(#[from] TlsFilesError),
+}
+
+/// What went wrong on the way.
+fn failed(error: &ureq::Error) -> DeliveryError {
+    match refusal(error) {
+        Some(why) => DeliveryError::Insecure(why),
+        None => DeliveryError::Unreachable(error.to_string()),
+    }
 }
 
 impl HttpCloud {
@@ -83,11 +105,23 @@ impl HttpCloud {
             return Err(CloudUrlError::TokenInTheClear(url.to_owned()));
         }
         Ok(Self {
-            agent: agent(Duration::from_secs(30)),
+            agent: agent(AT_MOST),
             url: url.to_owned(),
             token_file,
-            plain: AtomicBool::new(false),
+            packing: Mutex::new(Packing::ALL[0]),
         })
+    }
+
+    /// With the files of a folder: the chain's authority, and this store's certificate.
+    ///
+    /// # Errors
+    /// [`CloudUrlError::NoTls`], [`CloudUrlError::Files`].
+    pub fn with_tls(mut self, dir: &Path, store: &str) -> Result<Self, CloudUrlError> {
+        if !self.url.starts_with("https://") {
+            return Err(CloudUrlError::NoTls(self.url));
+        }
+        self.agent = agent_with(AT_MOST, config(dir, store)?);
+        Ok(self)
     }
 }
 
@@ -104,7 +138,7 @@ impl HttpCloud {
         if let Some(file) = &self.token_file {
             request = request.header("Authorization", format!("Bearer {}", read_token(file)?));
         }
-        let mut response = request.call().map_err(|e| DeliveryError::Unreachable(e.to_string()))?;
+        let mut response = request.call().map_err(|e| failed(&e))?;
         let status = response.status().as_u16();
         let text = response
             .body_mut()
@@ -129,15 +163,26 @@ impl HttpCloud {
         self.get(&format!("/v1/stores/{store}/events?after={after}&limit=1000"))
     }
 
-    fn send(&self, batch: &[u8], packed: bool) -> Result<(u16, String), DeliveryError> {
+    fn send_packed(&self, batch: &[u8], packing: Packing) -> Result<(u16, String), DeliveryError> {
+        if packing == Packing::Plain {
+            return self.send(batch, packing);
+        }
+        match packing.pack(batch) {
+            Ok(packed) => self.send(&packed, packing),
+            // Out of memory, if ever: the batch itself is at hand.
+            Err(_) => self.send(batch, Packing::Plain),
+        }
+    }
+
+    fn send(&self, body: &[u8], packing: Packing) -> Result<(u16, String), DeliveryError> {
         let mut request = self.agent.post(&self.url).header("Content-Type", BATCH_MEDIA_TYPE);
         if let Some(path) = &self.token_file {
             request = request.header("Authorization", format!("Bearer {}", read_token(path)?));
         }
-        if packed {
-            request = request.header("Content-Encoding", "gzip");
+        if packing != Packing::Plain {
+            request = request.header("Content-Encoding", packing.name());
         }
-        let mut response = request.send(batch).map_err(|e| DeliveryError::Unreachable(e.to_string()))?;
+        let mut response = request.send(body).map_err(|e| failed(&e))?;
         let status = response.status().as_u16();
         let text = response
             .body_mut()
@@ -147,12 +192,6 @@ impl HttpCloud {
             .map_err(|e| DeliveryError::Unreachable(format!("status {status}, then {e}")))?;
         Ok((status, text))
     }
-}
-
-pub(super) fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut packed = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
-    packed.write_all(bytes)?;
-    packed.finish()
 }
 
 /// Is the host of `host[:port]/path` this machine?
@@ -197,20 +236,21 @@ impl AskCommands for HttpCloud {
 
 impl Deliver for HttpCloud {
     fn deliver(&self, batch: &[u8]) -> Result<u64, DeliveryError> {
-        let packed = if batch.len() < PLAIN_BYTES || self.plain.load(Ordering::Relaxed) {
-            None
-        } else {
-            gzip(batch).ok()
-        };
-        let (mut status, mut text) = match &packed {
-            Some(packed) => self.send(packed, true)?,
-            None => self.send(batch, false)?,
-        };
-        if packed.is_some() && matches!(status, 400 | 415) {
-            (status, text) = self.send(batch, false)?;
+        let known = *self.packing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut packing = if batch.len() < PLAIN_BYTES { Packing::Plain } else { known };
+        let (mut status, mut text) = self.send_packed(batch, packing)?;
+        while matches!(status, 400 | 415)
+            && let Some(simpler) = packing.simpler()
+        {
+            packing = simpler;
+            (status, text) = self.send_packed(batch, packing)?;
             if status == 200 {
-                tracing::info!("this cloud takes no compressed batches: they are sent plain");
-                self.plain.store(true, Ordering::Relaxed);
+                tracing::info!(
+                    "this cloud takes no {} batches: from now on {}",
+                    known.name(),
+                    packing.name()
+                );
+                *self.packing.lock().unwrap_or_else(PoisonError::into_inner) = packing;
             }
         }
         if status != 200 {

@@ -12,6 +12,7 @@
 pub mod http;
 pub mod lanes;
 pub mod nats;
+pub mod tls;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -39,6 +40,9 @@ pub enum DeliveryError {
     /// Nobody answered.
     #[error("no answer: {0}")]
     Unreachable(String),
+    /// TLS refused, on one side or the other.
+    #[error("no secure connection: {0}")]
+    Insecure(String),
     /// The cloud refused.
     #[error("the cloud answered {status}: {told}")]
     Refused {

@@ -25,9 +25,10 @@ use async_nats::{Client, ConnectOptions, HeaderMap};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::http::{gzip, is_loopback, read_token};
+use super::http::{is_loopback, read_token};
 use super::{Deliver, DeliveryError};
 use crate::cloud::command::Command;
+use crate::cloud::packing::Packing;
 use crate::cloud::{BATCH_MEDIA_TYPE, CommandPage};
 use crate::downlink::AskCommands;
 
@@ -303,10 +304,10 @@ impl StoreLane {
     pub async fn deliver(&mut self, batch: &[u8]) -> Result<u64, DeliveryError> {
         let span =
             Span::of(batch).map_err(|why| DeliveryError::Nonsense(format!("this batch of ours: {why}")))?;
-        let packed = gzip(batch).map_err(|e| unreachable(&e))?;
+        let packed = Packing::Gzip.pack(batch).map_err(|e| unreachable(&e))?;
         let mut headers = HeaderMap::new();
         headers.insert("Content-Type", BATCH_MEDIA_TYPE);
-        headers.insert("Content-Encoding", "gzip");
+        headers.insert("Content-Encoding", Packing::Gzip.name());
         let message = PublishMessage::build()
             .payload(packed.into())
             .headers(headers)
