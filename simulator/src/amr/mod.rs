@@ -62,7 +62,7 @@ pub struct AmrArgs {
 /// Runs robots until Ctrl-C.
 ///
 /// # Errors
-/// When the store has no robots or the options make no sense.
+/// When the store has no robots or the options make no sense, or a line of the recording's weights cannot be read.
 pub fn run(args: &AmrArgs) -> anyhow::Result<()> {
     if !(args.speed > 0.0 && args.speed <= 1000.0) {
         bail!("--speed takes a number above 0, up to 1000");
@@ -93,10 +93,19 @@ pub fn run(args: &AmrArgs) -> anyhow::Result<()> {
         }
         let mut screen = std::io::stderr();
         writeln!(screen, "{count} robots at {}, Ctrl-C ends them", args.bus)?;
-        tokio::signal::ctrl_c().await.context("wait for Ctrl-C")?;
+        let broken = async {
+            match &scales {
+                Some(scales) => scales.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            pressed = tokio::signal::ctrl_c() => pressed.context("wait for Ctrl-C"),
+            why = broken => Err(anyhow::anyhow!(why)),
+        };
         for robot in fleet {
             robot.stop().await;
         }
-        Ok(())
+        ended
     })
 }

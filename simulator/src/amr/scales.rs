@@ -4,9 +4,11 @@
 //! real one does, so that everything behind it is what a store runs. A robot's pick takes the items off its plate, its
 //! drop puts them there; each item weighs a little differently. A step takes a fifth of a second, and white noise lies on
 //! top. Where a recording is played, what its plates weighed at that moment is what lies there, with the noise that it has,
-//! and what robots move is added. Furniture that shakes is in [`load_cell`](crate::load_cell), for recordings.
+//! and what robots move is added; a line that cannot be read ends the scale, by name. Furniture that shakes is in
+//! [`load_cell`](crate::load_cell), for recordings.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +19,8 @@ use linefree_bus::url::BusUrl;
 use linefree_domain::ids::PlateIndex;
 use linefree_domain::shelf::WeightSample;
 use linefree_domain::time::StoreTime;
-use linefree_recording::{Recording, ScaleDriver, SourceDevice, StoreFile, WeightsReader};
+use linefree_recording::{Mistake, Recording, ScaleDriver, SourceDevice, StoreFile, WeightsReader};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -49,6 +52,8 @@ pub struct Moved {
 #[derive(Debug, Clone)]
 pub struct Scales {
     loads: Arc<Mutex<Loads>>,
+    /// Why one of them has ended.
+    ended: watch::Receiver<Option<String>>,
     _tasks: Arc<Tasks>,
 }
 
@@ -75,8 +80,8 @@ impl Scales {
     /// has them, whose times are taken to be those of the clock.
     ///
     /// # Errors
-    /// When the store has no such scale, the bus refuses a name, or the weights cannot be read. It must be called on a
-    /// tokio runtime.
+    /// When the store has no such scale, the bus refuses a name, or the weights or their first line cannot be read. It must
+    /// be called on a tokio runtime.
     pub fn start(
         store: &StoreFile,
         url: &BusUrl,
@@ -100,13 +105,15 @@ impl Scales {
         let loads = Loads { on_plate_g, weights_g, chance: Chance::new(seed, "items on simulated scales") };
         let loads = Arc::new(Mutex::new(loads));
         let mut tasks = Vec::new();
+        let (ends, ended) = watch::channel(None);
         for source in &store.live.sources {
             let SourceDevice::Plates(config) = &source.device else { continue };
             let ScaleDriver::Counts { source: name } = &config.driver else { continue };
             let played = match recording {
-                Some(recording) => {
-                    recording.weights()?.map(|weights| Played::new(weights, layout.plates.len()))
-                }
+                Some(recording) => recording
+                    .weights()?
+                    .map(|weights| Played::new(weights, layout.plates.len()))
+                    .transpose()?,
                 None => None,
             };
             let plate = |p: &PlateIndex| (*p, layout.plates[p.0].id.to_string());
@@ -121,14 +128,30 @@ impl Scales {
                 chance: Chance::new(seed, &format!("noise of scale {name}")),
                 client,
             };
-            tasks.push(tokio::spawn(controller.run()).abort_handle());
+            let (name, ends) = (name.clone(), ends.clone());
+            let task = async move {
+                let Err(why) = controller.run().await;
+                ends.send_replace(Some(format!("scale {name}: {why}")));
+            };
+            tasks.push(tokio::spawn(task).abort_handle());
         }
         anyhow::ensure!(
             !tasks.is_empty(),
             "store {} has no [[source]] with url = \"bus:NAME\": without one no scale can be simulated",
             layout.id
         );
-        Ok(Self { loads, _tasks: Arc::new(Tasks(tasks)) })
+        Ok(Self { loads, ended, _tasks: Arc::new(Tasks(tasks)) })
+    }
+
+    /// Waits until a scale ends, and gives why: a line of the recording that it plays cannot be read. A scale that would
+    /// go on with the last weights would weigh what nobody has said.
+    pub async fn ended(&self) -> String {
+        let mut ended = self.ended.clone();
+        let why = ended.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        match why {
+            Some(why) => why,
+            None => std::future::pending().await,
+        }
     }
 
     /// Somebody has moved items. What is no plate of the store weighs nothing: a counter, a stock room.
@@ -154,30 +177,27 @@ struct Played {
 
 impl Played {
     /// What the first line says lies there at once.
-    fn new(weights: WeightsReader, plates: usize) -> Self {
-        let mut played = Self { weights, next: None, weights_g: vec![0.0; plates] };
-        played.read_on();
-        played.take_next();
-        played
+    fn new(mut weights: WeightsReader, plates: usize) -> Result<Self, Mistake> {
+        let next = weights.next().transpose()?;
+        let mut played = Self { weights, next, weights_g: vec![0.0; plates] };
+        played.take_next()?;
+        Ok(played)
     }
 
-    /// A line that cannot be read ends the recording: the plates keep what lies on them.
-    fn read_on(&mut self) {
-        self.next = self.weights.next().and_then(Result::ok);
-    }
-
-    fn take_next(&mut self) {
+    fn take_next(&mut self) -> Result<(), Mistake> {
         for (plate, grams) in self.next.take().into_iter().flat_map(|sample| sample.weights_g) {
             self.weights_g[plate.0] = grams;
         }
-        self.read_on();
+        self.next = self.weights.next().transpose()?;
+        Ok(())
     }
 
-    /// Takes what the plates weighed until now.
-    fn go_on(&mut self, now: StoreTime) {
+    /// Takes what the plates weighed until now. After the last line they keep what lies on them.
+    fn go_on(&mut self, now: StoreTime) -> Result<(), Mistake> {
         while self.next.as_ref().is_some_and(|sample| sample.time <= now) {
-            self.take_next();
+            self.take_next()?;
         }
+        Ok(())
     }
 }
 
@@ -192,7 +212,8 @@ struct Controller {
 }
 
 impl Controller {
-    async fn run(mut self) {
+    /// Goes on until a line of the recording cannot be read.
+    async fn run(mut self) -> Result<Infallible, Mistake> {
         let began = Instant::now();
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -202,7 +223,7 @@ impl Controller {
             tick.tick().await;
             let loads_g = self.loads_g();
             if let Some(played) = &mut self.played {
-                played.go_on(StoreTime::from_micros(super::peer::wall_us()));
+                played.go_on(StoreTime::from_micros(super::peer::wall_us()))?;
             }
             let mut counts = Vec::with_capacity(self.plates.len());
             for (i, load_g) in loads_g.into_iter().enumerate() {
