@@ -12,6 +12,8 @@ use store_sync::ledger::{Ledger, LedgerReader};
 
 /// What the version before step 2 wrote: `sqlite3 .dump` of a ledger with a morning, a conflict, a loss and an oddity.
 const VERSION_1: &str = include_str!("upgrade/v1.sql");
+/// The same ledger as the version before step 3 had brought it up to date.
+const VERSION_2: &str = include_str!("upgrade/v2.sql");
 
 fn of_version(dump: &str, dir: &Path) -> std::path::PathBuf {
     let path = dir.join("ledger.sqlite");
@@ -20,9 +22,15 @@ fn of_version(dump: &str, dir: &Path) -> std::path::PathBuf {
 }
 
 #[test]
-fn version_1_keeps_every_event_conflict_loss_and_what_the_cloud_has() {
+fn every_version_keeps_each_event_conflict_loss_and_what_the_cloud_has() {
+    for dump in [VERSION_1, VERSION_2] {
+        keeps_everything(dump);
+    }
+}
+
+fn keeps_everything(dump: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let path = of_version(VERSION_1, dir.path());
+    let path = of_version(dump, dir.path());
     let before = rusqlite::Connection::open(&path).unwrap();
     let id: String = before.query_row("SELECT ledger_id FROM ledger", [], |r| r.get(0)).unwrap();
     drop(before);

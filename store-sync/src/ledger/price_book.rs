@@ -258,6 +258,11 @@ fn steps(line: &linefree_domain::pricing::PricedLine) -> Vec<PriceStep> {
     line.explained.iter().map(step).collect()
 }
 
+/// Commands with price rules, the newest first: found by schema/3.sql's index, which `accepted = 1` is written for.
+const NEWEST_RULES: &str =
+    "SELECT version, told, received_us FROM commands WHERE kind = 'price_rules' AND accepted = 1
+     ORDER BY command_seq DESC";
+
 /// The newest rules that are in force at a moment, with their version.
 fn rules_at(tx: &Transaction<'_>, at_us: i64) -> Result<Option<(u64, told::PriceRules)>, LedgerError> {
     let doing = "reading the price rules";
@@ -269,12 +274,7 @@ fn rules_at(tx: &Transaction<'_>, at_us: i64) -> Result<Option<(u64, told::Price
         return Ok(None);
     }
     // The newest first; older ones are looked for only while a newer one is still to come into force.
-    let mut statement = tx
-        .prepare_cached(
-            "SELECT version, told, received_us FROM commands WHERE kind = 'price_rules' AND accepted
-             ORDER BY command_seq DESC",
-        )
-        .doing(doing)?;
+    let mut statement = tx.prepare_cached(NEWEST_RULES).doing(doing)?;
     let mut rows = statement.query([]).doing(doing)?;
     while let Some(row) = rows.next().doing(doing)? {
         let (version, text, received_us): (i64, String, i64) =
@@ -394,4 +394,24 @@ pub(super) fn price_answer(
         let of = priced.lines.iter().find(|p| p.line.sku == sku);
         of.map_or_else(|| (0, Vec::new()), |p| (p.paid.minor, steps(p)))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NEWEST_RULES;
+    use crate::ledger::Ledger;
+
+    /// Neither read through nor sorted, whatever else was commanded.
+    #[test]
+    fn price_rules_are_found_by_their_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.sqlite");
+        drop(Ledger::open(&path, "corner", 1).unwrap());
+        let conn = rusqlite::Connection::open(&path).unwrap();
+        let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {NEWEST_RULES}")).unwrap();
+        let steps: Vec<String> =
+            plan.query_map([], |r| r.get("detail")).unwrap().map(Result::unwrap).collect();
+        let [only] = &steps[..] else { panic!("{steps:?}") };
+        assert!(only.contains("INDEX commands_of_kind (kind=? AND accepted=?)"), "{only}");
+    }
 }
