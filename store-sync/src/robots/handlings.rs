@@ -82,8 +82,13 @@ impl MasterControl {
             }
             let id = action.action_id.as_str();
             if !self.handling_log.all.contains_key(id) {
-                // What ended before we ever heard the robot is long past.
-                let began_us = if ended { before_us } else { Some(now_us) };
+                // What ended before we ever heard the robot is long past, however often it says so.
+                let known = self.vehicles[v].state.as_ref().and_then(|before| before.action(id));
+                let began_us = match known {
+                    _ if !ended => Some(now_us),
+                    Some(before) if before.action_status.is_over() => None,
+                    _ => before_us,
+                };
                 let Some(handling) = began_us.and_then(|from_us| self.handling_of(v, id, from_us)) else {
                     continue;
                 };

@@ -1,6 +1,7 @@
 //! Master control against robots that do as they are told, or not.
 
 mod failures;
+mod handling;
 mod robot;
 mod smooth;
 
@@ -154,7 +155,11 @@ impl Floor {
     }
 
     fn with(robots: Vec<FakeRobot>) -> Self {
-        let control = MasterControl::new(&layout(), 0).unwrap();
+        Self::in_store(&layout(), robots)
+    }
+
+    fn in_store(layout: &StoreLayout, robots: Vec<FakeRobot>) -> Self {
+        let control = MasterControl::new(layout, 0).unwrap();
         let mut floor = Self { control, robots, now_us: 0, updates: Vec::new(), notices: Vec::new() };
         floor.control.handle_connected(0);
         for i in 0..floor.robots.len() {
