@@ -249,3 +249,59 @@ impl Controller {
         self.plates.iter().map(|((_, plate), _)| load(plate)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    const STORE: &str = r#"format = 1
+[store]
+id = "corner"
+name = "Corner"
+timezone = "UTC"
+currency = "EUR"
+floor = [[0, 0], [4, 0], [4, 3], [0, 3]]
+[[gondola]]
+id = "a"
+origin = [1, 2.5, 0]
+yaw_deg = 0
+[[gondola.shelf]]
+id = "1"
+height_m = 1
+plates = [{ id = "1", offset = [0.0, 0.0], size = [0.3, 0.4] }, { id = "2", offset = [0.3, 0.0], size = [0.3, 0.4] }]
+"#;
+
+    fn played(lines: &str) -> Result<Played, Mistake> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("weights.csv");
+        fs::write(&file, format!("t,a/1/1,a/1/2\n{lines}")).unwrap();
+        let layout = StoreFile::parse(Path::new("store.toml"), STORE).unwrap().layout;
+        Played::new(WeightsReader::open(&file, StoreTime::from_micros(0), &layout)?, layout.plates.len())
+    }
+
+    #[test]
+    fn a_recording_is_weighed_as_its_moments_come_and_its_end_stays() {
+        let mut played = played("0,500,600\n1,400,600\n2,400,350\n").unwrap();
+        assert_eq!(played.weights_g, [500.0, 600.0]);
+        let mut at = |s: f64| {
+            played.go_on(StoreTime::from_micros(0).plus_s(s)).unwrap();
+            played.weights_g.clone()
+        };
+        assert_eq!(at(0.9), [500.0, 600.0]);
+        assert_eq!(at(1.0), [400.0, 600.0]);
+        assert_eq!(at(60.0), [400.0, 350.0]);
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_ends_it_by_name() {
+        let first = played("0,500,heavy\n").err().unwrap().to_string();
+        assert!(first.contains("weights.csv:2"), "{first}");
+        let mut later = played("0,500,600\n1,400,600\n2,heavy,600\n").unwrap();
+        let why = later.go_on(StoreTime::from_micros(5_000_000)).unwrap_err().to_string();
+        assert!(why.contains("weights.csv:4"), "{why}");
+        assert_eq!(later.weights_g, [400.0, 600.0], "what could be read was weighed");
+    }
+}
