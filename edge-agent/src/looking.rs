@@ -25,7 +25,7 @@ use nalgebra::Vector3;
 use crate::frames::{Kept, RecentFrames};
 
 /// A shelf event waits this long for the views of what was handled, seconds from its end. Looking begins
-/// [`AFTER_S`] after the end; the rest is the way of the event to the camera and of the view to the floor.
+/// `AFTER_S` after the end; the rest is the way of the event to the camera and of the view to the floor.
 pub const VIEWS_WAIT_S: f64 = 2.5;
 /// The shelf face is looked at this long after the end of a handling, and before its beginning, seconds.
 const AFTER_S: f64 = 0.6;

@@ -52,11 +52,11 @@ fn a_pick_is_told_from_when_it_runs_until_15_s_after_its_end() {
         to_us: None,
         moved: None,
     };
-    assert_eq!(told(&floor), [begun.clone()]);
+    assert_eq!(told(&floor), std::slice::from_ref(&begun));
     // Said again, it has not begun again.
     floor.now_us += SECOND_US;
     say(&mut floor, robot, &action, ActionStatus::Running);
-    assert_eq!(told(&floor), [begun.clone()]);
+    assert_eq!(told(&floor), std::slice::from_ref(&begun));
     floor.now_us += SECOND_US;
     let to_us = floor.now_us;
     say(&mut floor, robot, &action, ActionStatus::Finished);
