@@ -6,7 +6,7 @@ mod small_store;
 
 use std::sync::Arc;
 
-use linefree_domain::attribution::ProductView;
+use linefree_domain::attribution::{ProductView, ReachConfig};
 use linefree_domain::ids::{PlateIndex, ProductIndex};
 use linefree_domain::store::{Decision, Input, Store, StoreConfig};
 use proptest::prelude::*;
@@ -77,7 +77,9 @@ fn a_shelf_event_waits_for_what_was_seen() {
     both.facings[4].plates = vec![PlateIndex(1)];
     let both = Arc::new(both);
     let explained = |views_wait_s: f64| {
-        let config = StoreConfig { views_wait_s, ..StoreConfig::default() };
+        // Nobody is watched staying there: that is another reason to wait.
+        let reach = ReachConfig { stay_s: 0.0, ..ReachConfig::default() };
+        let config = StoreConfig { views_wait_s, reach, ..StoreConfig::default() };
         let mut store = Store::new(Arc::clone(&both), config);
         let mut inputs = people(&[ANNA], 40.0);
         inputs.extend(gates());
