@@ -21,6 +21,7 @@
 //! | [`journal`] | a source's numbered events on disk |
 //! | [`sequenced`] | journal plus connection: what a source publishes events with |
 //! | [`gap`] | the receiver's side of the numbers |
+//! | [`durable`] | files that are there whole or not at all |
 //! | [`release`] | what devices run by, signed whole |
 //! | [`vda5050`] | the standard's messages between master control and robots, on topics of their own |
 //! | [`watermark`] | how far event time may be released |
@@ -31,6 +32,7 @@ pub mod broker;
 pub mod check;
 pub mod client;
 pub mod codec;
+pub mod durable;
 pub mod gap;
 pub mod gatekeeper;
 pub mod identity;

@@ -19,7 +19,7 @@ use crate::payload::Wanted;
 const CONTEXT: &str = "linefree-release-v1\n";
 
 /// What stands before the 32 bytes of a public key: SubjectPublicKeyInfo with id-Ed25519 (RFC 8410).
-const PUBLIC_DER: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+pub const PUBLIC_DER: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// What devices run by.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

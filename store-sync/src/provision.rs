@@ -12,6 +12,8 @@ use jiff::Timestamp;
 use linefree_bus::acl;
 use linefree_bus::identity::{Authority, BROKER, CLOUD, DeviceName, IdentityDir, OPERATOR, UPLINK};
 
+use crate::cloud::listen::CLOUD_SOURCE;
+
 /// What the authority does.
 #[derive(Debug, Subcommand)]
 pub enum ProvisionCommand {
@@ -141,7 +143,7 @@ pub fn run(command: &ProvisionCommand) -> anyhow::Result<String> {
             Ok(format!("{}: the broker's certificate for {}\n", path.display(), hosts.join(", ")))
         }
         ProvisionCommand::Cloud { authority, hosts, chain, days } => {
-            let path = serving(authority, &DeviceName::new(chain, "cloud", CLOUD)?, hosts, *days)?;
+            let path = serving(authority, &DeviceName::new(chain, CLOUD_SOURCE, CLOUD)?, hosts, *days)?;
             Ok(format!("{}: the cloud's certificate for {}\n", path.display(), hosts.join(", ")))
         }
         ProvisionCommand::Request { store, operator, dir } => {

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use linefree_bus::client::{BusClient, Outgoing};
+use linefree_bus::durable;
 use linefree_bus::payload::{InForce, RefusedRelease, Wanted};
 use linefree_bus::release::{Release, ReleaseChanges, ReleaseKey};
 use linefree_domain::ids::{PlateIndex, ProductIndex};
@@ -70,8 +71,8 @@ struct Inner {
     /// Where relative paths of a release's store.toml begin.
     config: PathBuf,
     watches_cameras: bool,
-    /// What this process runs by since it began.
-    current: Option<Release>,
+    /// What this process runs by since it began, and the store that it makes; `None` for its own.
+    current: Option<(Release, StoreFile)>,
     state: Mutex<State>,
     sources: Mutex<BTreeSet<String>>,
     /// Rung when there is something to tell.
@@ -117,32 +118,31 @@ impl Releases {
             let number = trial.number;
             if trial.starts > STARTS_MAX {
                 state.give_up(number, "it never came to the end of its trial: the process died with it");
-            } else if let Err(e) = inner.load(number) {
-                state.give_up(number, &format!("{e:#}"));
+            } else {
+                match inner.load(number) {
+                    Ok(loaded) => inner.current = Some(loaded),
+                    Err(e) => state.give_up(number, &format!("{e:#}")),
+                }
             }
         }
-        if let (None, Some(number)) = (&state.trial, state.in_force)
-            && let Err(e) = inner.load(number)
-        {
-            // Its own store.toml is what is left, until the server's retained message brings the release again.
-            state.refused = Some((0, cut(&format!("release {number} on disk: {e:#}"))));
-            state.in_force = None;
+        if let (None, Some(number)) = (&state.trial, state.in_force) {
+            match inner.load(number) {
+                Ok(loaded) => inner.current = Some(loaded),
+                Err(e) => {
+                    // Its own store.toml is what is left, until the server's retained message brings the release again.
+                    state.refused = Some((0, cut(&format!("release {number} on disk: {e:#}"))));
+                    state.in_force = None;
+                }
+            }
         }
-        inner.current = state.running().map(|number| inner.load(number)).transpose()?.map(|(r, _)| r);
         inner.write(&state)?;
         inner.state = Mutex::new(state);
         Ok(Self(Arc::new(inner)))
     }
 
     /// The store as it is in force.
-    ///
-    /// # Errors
-    /// When the release does not fit after all, which [`Self::open`] has found out before.
-    pub fn store(&self) -> anyhow::Result<StoreFile> {
-        match &self.0.current {
-            None => Ok(self.0.own.clone()),
-            Some(release) => self.0.applied(release),
-        }
+    pub fn store(&self) -> StoreFile {
+        self.0.current.as_ref().map_or(&self.0.own, |(_, store)| store).clone()
     }
 
     /// Becomes true when the process is to begin anew.
@@ -237,7 +237,7 @@ impl Releases {
     /// Watches the trial, if there is one, until it ends: passed, or the process is to begin anew without it.
     pub async fn watch_trial(self, metrics: Metrics) {
         let Some(trial) = self.0.state().trial.clone() else { return };
-        let Some(release) = &self.0.current else { return };
+        let Some((release, _)) = &self.0.current else { return };
         let until = Instant::now() + Duration::from_secs(u64::from(release.trial_s));
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         loop {
@@ -333,11 +333,11 @@ impl Inner {
     }
 
     fn write(&self, state: &State) -> anyhow::Result<()> {
-        write_durably(&self.folder.join("state.json"), &serde_json::to_string_pretty(state)?)
+        replace(&self.folder.join("state.json"), &serde_json::to_string_pretty(state)?)
     }
 
     fn keep(&self, number: u64, wanted: &Wanted) -> anyhow::Result<()> {
-        write_durably(&self.file(number), &serde_json::to_string(wanted)?)
+        replace(&self.file(number), &serde_json::to_string(wanted)?)
     }
 
     /// A release from disk, checked as if it had just come.
@@ -360,8 +360,8 @@ impl Inner {
     }
 
     fn runs_by(&self, release: &Release) -> bool {
-        let content = |r: &Release| (r.store_toml.clone(), r.changes.clone());
-        self.current.as_ref().is_some_and(|current| content(current) == content(release))
+        let alike = |r: &Release| r.store_toml == release.store_toml && r.changes == release.changes;
+        self.current.as_ref().is_some_and(|(current, _)| alike(current))
     }
 
     fn check(&self, release: &Release) -> anyhow::Result<()> {
@@ -439,21 +439,12 @@ fn change(store: &mut StoreFile, changes: &ReleaseChanges) -> anyhow::Result<()>
     Ok(())
 }
 
-fn cut(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_CHARS).collect()
+fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+    durable::replace(path, text).with_context(|| format!("write {}", path.display()))
 }
 
-/// Replaces a file whole, and is sure that it is on the disk.
-fn write_durably(path: &Path, text: &str) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    let beside = path.with_extension("part");
-    let written = std::fs::File::create(&beside).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)?;
-        std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    });
-    written.with_context(|| format!("write {}", path.display()))
+fn cut(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_CHARS).collect()
 }
 
 /// Begins this process anew, as it was called: the same number, no thread or file of before.

@@ -4,6 +4,7 @@ use linefree_bus::release::{Release, ReleaseChanges, ReleasedFacing, ReleasedMod
 use sha2::{Digest as _, Sha256};
 
 use crate::cloud::command::{Command, CommandBody};
+use crate::desk::hex;
 use crate::ledger::LedgerError;
 use crate::ledger::commands::Commander;
 
@@ -68,7 +69,7 @@ impl Content {
         sum.update(self.store_toml.as_bytes());
         // Plain structs with text and finite numbers can always be written.
         sum.update(serde_json::to_vec(&self.changes).unwrap_or_default());
-        sum.finalize().iter().map(|b| format!("{b:02x}")).collect()
+        hex(&sum.finalize())
     }
 
     /// Under a number.

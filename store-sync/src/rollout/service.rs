@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use linefree_bus::client::{BusClient, Outgoing};
+use linefree_bus::durable;
 use linefree_bus::payload::{DeviceFault, EventBody, InForce, Status, Wanted};
 use linefree_bus::release::{Release, signed_bytes};
 
@@ -208,7 +209,7 @@ impl Service {
             self.carry_out(doing, now_us)?;
         }
         if plan != before {
-            write_whole(&self.folder.join("plan.json"), &serde_json::to_string_pretty(&plan)?)?;
+            self.write("plan.json", &serde_json::to_string_pretty(&plan)?)?;
             self.plan = plan;
             self.tidy();
         }
@@ -242,16 +243,17 @@ impl Service {
         }
     }
 
-    fn file(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("{number}.json"))
+    fn keep(&self, release: &Release) -> anyhow::Result<()> {
+        self.write(&format!("{}.json", release.number), &serde_json::to_string(release)?)
     }
 
-    fn keep(&self, release: &Release) -> anyhow::Result<()> {
-        write_whole(&self.file(release.number), &serde_json::to_string(release)?)
+    fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        let path = self.folder.join(name);
+        durable::replace(&path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 
     fn read(&self, number: u64) -> anyhow::Result<Release> {
-        let path = self.file(number);
+        let path = self.folder.join(format!("{number}.json"));
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
@@ -291,16 +293,4 @@ impl Service {
         }
         Ok(())
     }
-}
-
-/// Replaces a file whole, and is sure that it is on the disk.
-fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    let beside = path.with_extension("part");
-    let written = std::fs::File::create(&beside).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
-    });
-    written.with_context(|| format!("cannot write {}", path.display()))
 }

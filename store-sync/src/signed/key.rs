@@ -7,6 +7,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use linefree_bus::release::PUBLIC_DER;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
@@ -15,9 +16,6 @@ use serde_json::{Value, json};
 /// What stands before the 32 bytes of a private key: PKCS #8 version 1 with id-Ed25519.
 const PRIVATE_DER: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
-
-/// What stands before the 32 bytes of a public key: SubjectPublicKeyInfo with id-Ed25519.
-const PUBLIC_DER: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// Why a key cannot be used. Never holds anything of the key.
 #[derive(Debug, thiserror::Error)]
