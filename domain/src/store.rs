@@ -149,8 +149,8 @@ pub struct Store {
 
 /// Steps in which time passes when nothing is seen, seconds.
 const TICK_S: f64 = 0.5;
-/// A shelf event waits at most this long for it to be settled who was there and stays there, seconds. No longer than a visit's grace:
-/// what somebody took is explained before their receipt is written.
+/// A shelf event waits at most this long for it to be settled who was there and stays there, seconds. No longer than a
+/// visit's grace: what somebody took is explained before their receipt is written.
 const PATIENCE_S: f64 = 3.0;
 /// Looks of product vision that are kept for events to come; older ones make room.
 const VIEWS_KEPT: usize = 1024;
@@ -322,10 +322,13 @@ impl Store {
             let reach = Reach::new(&self.layout, &self.floor, self.config.reach);
             let watched = now >= reach.watched_until(&event.changes);
             let place = event.changes.first().map(|c| self.layout.plates[c.plate.0].centre.xy());
-            let settled = place
-                .is_none_or(|at| self.floor.is_settled(at, event.start(), event.end().max(event.start())));
+            // The dearest question last: it is asked with every input.
+            let settled = || {
+                let until = event.end().max(event.start());
+                place.is_none_or(|at| self.floor.is_settled(at, event.start(), until))
+            };
             let looked = waited_s >= self.config.views_wait_s;
-            if waited_s < patience_s && !(settled && watched && looked) {
+            if waited_s < patience_s && !(watched && looked && settled()) {
                 return;
             }
             if let Some((tag, event)) = self.held.pop_front() {

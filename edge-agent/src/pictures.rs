@@ -9,8 +9,8 @@ use anyhow::{Context, bail};
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
 use linefree_domain::tracking::Detection;
 use linefree_models::{
-    ColourOrder, DetectorOptions, FrameView, InputSize, MAX_SIDE_PX, MIN_CROP_PX, PersonDetector,
-    ProductDetector, Registry, Runtime, Task,
+    ColourOrder, DetectorOptions, FrameView, MAX_SIDE_PX, MIN_CROP_PX, PersonDetector, ProductDetector,
+    Registry, Runtime, Task,
 };
 use linefree_recording::DetectorConfig;
 
@@ -71,10 +71,7 @@ impl Finder {
         threads: usize,
     ) -> anyhow::Result<Self> {
         if registry.manifest().model(&wanted.model)?.task == Task::Handling {
-            let input = match wanted.input_px {
-                Some([width_px, height_px]) => InputSize::Exact { width_px, height_px },
-                None => InputSize::ShapedAs { frame_width_px: frame_px[0], frame_height_px: frame_px[1] },
-            };
+            let input = vision::input_size(wanted, frame_px);
             let score_min = wanted.score_min.map(|s| s as f32);
             let options = DetectorOptions { threads, input, score_min, ..DetectorOptions::default() };
             return Ok(Self::Handling(registry.product_detector(runtime, &wanted.model, &options)?));

@@ -37,15 +37,21 @@ pub fn person_detector(
     frame_px: [u32; 2],
     threads: usize,
 ) -> anyhow::Result<PersonDetector> {
-    let input = match wanted.input_px {
-        Some([width_px, height_px]) => InputSize::Exact { width_px, height_px },
-        None => InputSize::ShapedAs { frame_width_px: frame_px[0], frame_height_px: frame_px[1] },
-    };
+    let input = input_size(wanted, frame_px);
     let score_min = Some((WEAK_SHARE * threshold(registry, wanted)?) as f32);
     let options = DetectorOptions { threads, input, score_min, ..DetectorOptions::default() };
     registry
         .person_detector(runtime, &wanted.model, &options)
         .with_context(|| format!("load the person model {:?}", wanted.model))
+}
+
+/// The size of a model's input: the store's, else of the frames' shape.
+#[must_use]
+pub fn input_size(wanted: &DetectorConfig, frame_px: [u32; 2]) -> InputSize {
+    match wanted.input_px {
+        Some([width_px, height_px]) => InputSize::Exact { width_px, height_px },
+        None => InputSize::ShapedAs { frame_width_px: frame_px[0], frame_height_px: frame_px[1] },
+    }
 }
 
 /// The score from which on a detection is believed: the store's, else the model's own.

@@ -2,60 +2,24 @@
 //! codes by HTTP, and an embedded broker between it and us.
 #![allow(clippy::unwrap_used)] // Helpers of tests are not known as tests to clippy.
 
-use std::fs::File;
+mod device;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
+use device::{Agent, agent, line, speak};
 use linefree_bus::broker::{BrokerConfig, EmbeddedBroker};
 use linefree_bus::client::{BusClient, BusConfig, Inbox, Incoming};
 use linefree_bus::payload::{EventBody, Status};
 use linefree_bus::topic::{Subscription, TopicKind};
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Ends its process with the test, however that ends.
-struct Agent(Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn agent(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_edge-agent"));
-    command.args(args);
-    command
-}
-
-/// A scale's end of a serial line, and the name of the other.
-fn line() -> (File, PathBuf) {
-    let far = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&far).unwrap();
-    unlockpt(&far).unwrap();
-    let name = ptsname(&far, Vec::new()).unwrap();
-    (File::from(far), PathBuf::from(name.into_string().unwrap()))
-}
-
-/// Speaks as an A&D scale does, 20 times a second with a gram of noise, until the line is gone.
-fn speak(mut far: File, load_g: &AtomicI32) {
-    let noise = [0.0, 0.4, -0.3, 0.8, -0.7, 0.1, -0.2, 0.5, -0.9, 0.3];
-    for sample in 0.. {
-        let weight_g = f64::from(load_g.load(Ordering::Relaxed)) + noise[sample % noise.len()];
-        if write!(far, "ST,{weight_g:+010.1}  g\r\n").is_err() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 fn store_toml(scale: &Path, gate: SocketAddr, plates: &str) -> String {
     format!(

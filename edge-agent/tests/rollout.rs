@@ -1,34 +1,25 @@
 //! Releases on a real agent: tried, kept, refused by name, and left again when they are bad. The test is the server.
 #![allow(clippy::unwrap_used)] // Helpers of tests are not known as tests to clippy.
 
-use std::fs::File;
-use std::io::Write;
+mod device;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
+use std::sync::atomic::AtomicI32;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use device::{Agent, agent, line, speak};
 use linefree_bus::broker::{BrokerConfig, EmbeddedBroker};
 use linefree_bus::client::{BusClient, BusConfig, Inbox, Incoming, Outgoing};
 use linefree_bus::payload::{InForce, Status, Wanted};
-use linefree_bus::release::{Release, ReleaseChanges, ReleasedFacing, signed_bytes};
+use linefree_bus::release::{PUBLIC_DER, Release, ReleaseChanges, ReleasedFacing, signed_bytes};
 use linefree_bus::topic::{Subscription, TopicKind};
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Ends its process with the test, however that ends.
-struct Agent(Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// A server's key, as it makes it.
 fn new_key() -> Ed25519KeyPair {
@@ -90,24 +81,11 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let broker = EmbeddedBroker::start(BrokerConfig::loopback()).await.unwrap();
         let key = new_key();
-        let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-        let der = [&prefix[..], key.public_key().as_ref()].concat();
+        let der = [&PUBLIC_DER[..], key.public_key().as_ref()].concat();
         let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der));
         std::fs::write(folder.path().join("release-key.pub.pem"), pem).unwrap();
-        let far = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&far).unwrap();
-        unlockpt(&far).unwrap();
-        let scale = PathBuf::from(ptsname(&far, Vec::new()).unwrap().into_string().unwrap());
-        let mut far = File::from(far);
-        std::thread::spawn(move || {
-            for sample in 0..100_000 {
-                let weight_g = 5_000.0 + [0.0, 0.4, -0.3, 0.8, -0.7, 0.1][sample % 6];
-                if write!(far, "ST,{weight_g:+010.1}  g\r\n").is_err() {
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(50));
-            }
-        });
+        let (far, scale) = line();
+        std::thread::spawn(move || speak(far, &AtomicI32::new(5_000)));
         std::fs::write(folder.path().join("store.toml"), store_toml(&scale)).unwrap();
         let status = Status::online("ledger", "ledger", "test");
         let config =
@@ -119,8 +97,8 @@ impl Bench {
 
     fn agent(&self) -> Agent {
         let path = |name: &str| self.folder.path().join(name);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edge-agent"));
-        command.args(["shelf", "--bus", &self.broker.url().to_string(), "--config"]).arg(path("store.toml"));
+        let mut command = agent(&["shelf", "--bus", &self.broker.url().to_string(), "--config"]);
+        command.arg(path("store.toml"));
         command.arg("--release-key").arg(path("release-key.pub.pem")).arg("--data").arg(path("data"));
         Agent(command.stderr(Stdio::null()).spawn().unwrap())
     }

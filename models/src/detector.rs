@@ -178,9 +178,7 @@ impl PersonDetector {
         }
         let sides = options.input.resolve(model)?;
         let [width_px, height_px] = sides;
-        let session = session(runtime, model, bytes, sides, options.threads, options.provider)?;
-        let describe = |outlets: &[Outlet]| outlets.iter().map(tensor_info).collect::<Vec<_>>();
-        signature::check(model, &describe(session.inputs()), &describe(session.outputs()))?;
+        let session = checked_session(runtime, model, bytes, sides, options.threads, options.provider)?;
         let output_names = model.outputs.iter().map(|o| o.name.clone()).collect();
 
         let (w, h) = (width_px as usize, height_px as usize);
@@ -313,6 +311,21 @@ pub(crate) fn session(
     builder.commit_from_memory(bytes).map_err(refused)
 }
 
+/// The same, of a model whose inputs and outputs are what its manifest says.
+pub(crate) fn checked_session(
+    runtime: &Runtime,
+    model: &ModelEntry,
+    bytes: &[u8],
+    sides_px: [u32; 2],
+    threads: usize,
+    provider: Provider,
+) -> Result<Session> {
+    let session = session(runtime, model, bytes, sides_px, threads, provider)?;
+    let describe = |outlets: &[Outlet]| outlets.iter().map(tensor_info).collect::<Vec<_>>();
+    signature::check(model, &describe(session.inputs()), &describe(session.outputs()))?;
+    Ok(session)
+}
+
 fn prepared(
     runtime: &Runtime,
     model: &ModelEntry,
@@ -335,7 +348,7 @@ fn prepared(
     Ok(builder)
 }
 
-pub(crate) fn tensor_info(outlet: &Outlet) -> TensorInfo {
+fn tensor_info(outlet: &Outlet) -> TensorInfo {
     let (element, dims) = match outlet.dtype() {
         ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => ("f32".to_owned(), shape.to_vec()),
         ValueType::Tensor { ty, shape, .. } => (ty.to_string(), shape.to_vec()),

@@ -7,7 +7,7 @@
 //! [`FrameView::crop`]; an output that is no unit vector is an error, never a silent answer.
 
 use ort::session::Session;
-use ort::value::{Outlet, Tensor};
+use ort::value::Tensor;
 
 use crate::detector::{self, InputSize};
 use crate::error::{ModelError, Result};
@@ -15,7 +15,6 @@ use crate::frame::FrameView;
 use crate::letterbox::Letterbox;
 use crate::manifest::{ModelEntry, Task};
 use crate::runtime::{Provider, Runtime};
-use crate::signature;
 
 /// A unit vector. Embeddings of one model compare by their dot product.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,9 +74,7 @@ impl ProductEmbedder {
             });
         };
         let sides = InputSize::ModelDefault.resolve(model)?;
-        let session = detector::session(runtime, model, bytes, sides, threads, provider)?;
-        let describe = |outlets: &[Outlet]| outlets.iter().map(detector::tensor_info).collect::<Vec<_>>();
-        signature::check(model, &describe(session.inputs()), &describe(session.outputs()))?;
+        let session = detector::checked_session(runtime, model, bytes, sides, threads, provider)?;
         let length = model.embedding_length();
         let input = detector::input_tensor(model, sides)?;
         Ok(Self {

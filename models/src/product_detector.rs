@@ -4,7 +4,7 @@
 
 use linefree_domain::geometry::PixelBox;
 use ort::session::Session;
-use ort::value::{Outlet, Tensor};
+use ort::value::Tensor;
 
 use crate::detector::{self, DetectorOptions};
 use crate::error::{ModelError, Result};
@@ -13,7 +13,6 @@ use crate::heads::{self, Candidate, InputPx, WrongLength};
 use crate::letterbox::Letterbox;
 use crate::manifest::{ModelEntry, Task};
 use crate::runtime::Runtime;
-use crate::signature;
 use crate::suppression::suppress;
 
 /// Down-sampling of the model's maps.
@@ -84,9 +83,8 @@ impl ProductDetector {
             });
         };
         let sides = options.input.resolve(model)?;
-        let session = detector::session(runtime, model, bytes, sides, options.threads, options.provider)?;
-        let describe = |outlets: &[Outlet]| outlets.iter().map(detector::tensor_info).collect::<Vec<_>>();
-        signature::check(model, &describe(session.inputs()), &describe(session.outputs()))?;
+        let session =
+            detector::checked_session(runtime, model, bytes, sides, options.threads, options.provider)?;
         Ok(Self {
             name: name.clone(),
             outputs: [heat.name.clone(), size.name.clone()],

@@ -95,6 +95,9 @@ const HANDLING_HEIGHT_M: f64 = 0.35;
 const IN_FRONT_M: f64 = 0.15;
 /// Spread of a handling hand about that space, metres.
 const HAND_SD_M: f64 = 0.05;
+/// Whoever stands so badly for a reach that this is the log-likelihood of it is nobody's rival, whatever manner and hands
+/// say for them: their past is not looked up.
+const OUT_OF_REACH: f64 = -30.0;
 /// A hand's sightings blur the space about a plate by so many of their standard deviations.
 const HAND_BLUR: f64 = 2.5;
 
@@ -157,9 +160,11 @@ impl<'a> Reach<'a> {
         let at = mean(&path, |p| p.at.coords);
         // Errors of successive positions are alike: their mean is hardly better than one of them.
         let cov_m2 = path.iter().map(|p| p.cov_m2).sum::<Matrix2<f64>>() / path.len() as f64;
-        self.body(&front, at.into(), &cov_m2)
-            + self.manner(shopper, &path, start, end)
-            + self.hands(shopper, &front, start, end)
+        let body = self.body(&front, at.into(), &cov_m2);
+        if body < OUT_OF_REACH {
+            return body;
+        }
+        body + self.manner(shopper, &path, start, end) + self.hands(shopper, &front, start, end)
     }
 
     /// Log-likelihood for somebody whom no camera sees.

@@ -34,24 +34,27 @@ struct Told {
 
 /// What the roles of this process have told, and which faults stand.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Metrics(Arc<Mutex<BTreeMap<String, Told>>>, Arc<Mutex<BTreeSet<String>>>);
+pub(crate) struct Metrics {
+    told: Arc<Mutex<BTreeMap<String, Told>>>,
+    standing: Arc<Mutex<BTreeSet<String>>>,
+}
 
 impl Metrics {
     /// A role tells its counters.
     pub fn tell(&self, source: &str, role: &'static str, counters: &BTreeMap<String, u64>) {
         let told = Told { role, counters: counters.clone(), at: Instant::now() };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(source.to_owned(), told);
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(source.to_owned(), told);
     }
 
     /// Has this source told anything yet?
     pub fn has_told(&self, source: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(source)
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).contains_key(source)
     }
 
     /// A device is faulty, or well again.
     pub fn fault(&self, fault: &Fault) {
         let name = format!("{}: {}", fault.device, fault.kind.name());
-        let mut standing = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         if fault.cleared {
             standing.remove(&name);
         } else {
@@ -61,18 +64,18 @@ impl Metrics {
 
     /// The faults that stand, `device: kind`.
     pub fn standing(&self) -> BTreeSet<String> {
-        self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Those that have told nothing for too long.
     pub fn silent(&self, now: Instant) -> Vec<String> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let silent = |told: &Told| now.saturating_duration_since(told.at) > SILENT;
         all.iter().filter(|(_, told)| silent(told)).map(|(source, _)| source.clone()).collect()
     }
 
     fn text(&self, gauges: &BTreeMap<&'static str, f64>) -> String {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let mut by_name: BTreeMap<&str, Vec<(&str, &Told, u64)>> = BTreeMap::new();
         for (source, told) in all.iter() {
             for (name, value) in &told.counters {

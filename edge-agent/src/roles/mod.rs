@@ -167,10 +167,7 @@ fn fit(
     releases: Option<Releases>,
 ) -> anyhow::Result<Site> {
     // Bus and folders are the device's own, whatever the release.
-    let store = match &releases {
-        Some(releases) => releases.store()?,
-        None => own,
-    };
+    let store = releases.as_ref().map_or(own, Releases::store);
     for camera in &options.cameras {
         if store.layout.camera(camera).is_none() {
             let known: Vec<&str> = store.layout.cameras.iter().map(|c| c.id.as_str()).collect();
