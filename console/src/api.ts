@@ -31,7 +31,7 @@ export interface Receipt {
   visit: string; credential: string | null; entered_us: number; left_us: number; currency: string;
   charge_minor: number; in_review_minor: number; rules_version: number | null; lines: Line[];
 }
-export interface Explanation { visit: string | null; sku: string | null; quantity: number; probability: number }
+export interface Explanation { visit: string | null; robot?: string; sku: string | null; quantity: number; probability: number }
 export interface ShelfEvent {
   start_us: number; end_us: number; delta_g: number; sd_g: number; plates: { plate: string; delta_g: number }[];
 }
@@ -80,6 +80,10 @@ export interface Audit {
   rows: { n: number; at_us: number; who: string; role: string; action: string; subject: string; detail: string; done: boolean }[];
 }
 export interface Me { store: string; timezone: string; currency: string; credential: string; cart: Cart | null; receipts: (Receipt & { money: Money })[] }
+/** A shopper's coupons and points. */
+export interface Offers { codes: string[]; redeem_points: number; points: number; point_worth_minor: number | null; coupons: boolean }
+/** Somebody whom the store did not let in. */
+export interface Refusal { credential: string; reason: string; at_us: number }
 export interface Order {
   order: string; state: string; reason?: string; changed_us: number; channel?: string; placed_us?: number; due_us?: number;
   handover?: "locker" | "counter" | "courier" | "agent";

@@ -175,6 +175,7 @@ async fn a_robot_picks_beside_a_shopper_and_nobody_pays_for_it() {
         gln: None,
         access: Access::Open,
         payments: None,
+        risk: None,
         rollout: None,
     })
     .await

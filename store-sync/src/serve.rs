@@ -35,6 +35,7 @@ use crate::outbox::nats::{NatsTrunk, TrunkUrl};
 use crate::outbox::{Deliver, Outbox, RunningOutbox};
 use crate::payments::{PaymentSettings, RunningPayments};
 use crate::projecting::{Progress, Projecting, Waker, Written};
+use crate::risk::RiskSettings;
 use crate::robots::handlings;
 use crate::robots::service::{Robots, RobotsConfig};
 use crate::rollout::{self, RolloutSettings, RunningRollout};
@@ -137,6 +138,8 @@ pub struct Settings {
     pub access: Access,
     /// How it is paid; `None` = receipts are made, and nobody is charged.
     pub payments: Option<PaymentSettings>,
+    /// Who is asked whether somebody may enter.
+    pub risk: Option<RiskSettings>,
     /// How releases reach devices; `None` = devices run by their own store.toml.
     pub rollout: Option<RolloutSettings>,
 }
@@ -403,6 +406,7 @@ impl Server {
                 .as_ref()
                 .map(|r| http::RobotsDesk { views: r.views.clone(), commands: r.commands.clone() }),
             payments: payments.as_ref().map(RunningPayments::payments),
+            gate_policy: settings.risk.map(RiskSettings::policy).transpose()?.map(Arc::new),
             reader_token,
             open,
         };

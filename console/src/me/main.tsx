@@ -5,6 +5,7 @@ import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { encode } from "uqr";
 import { cost, get, type Line, type Me, type Payment, post, Refused, session, type Session } from "../api";
+import { Offers } from "./offers";
 import { Explained } from "../parts";
 import "../style.css";
 import "./me.css";
@@ -59,12 +60,27 @@ function Qr({ text, label = t("me.code") }: { text: string; label?: string }) {
 function Enter() {
   const code = useSignal<{ code: string; until_us: number } | null>(null);
   const second = useSignal(Date.now());
+  /** Why the store does not let this shopper in. */
+  const refused = useSignal("");
   useEffect(() => {
-    const fresh = () => post<{ code: string; until_us: number }>("/api/me/entry").then((c) => (code.value = c), () => (offline.value = true));
+    const fresh = () =>
+      post<{ code: string; until_us: number }>("/api/me/entry").then(
+        (c) => {
+          code.value = c;
+          refused.value = "";
+        },
+        (error) => {
+          if (error instanceof Refused) {
+            code.value = null;
+            refused.value = error.message;
+          } else offline.value = true;
+        },
+      );
     void fresh();
     const timer = setInterval(() => {
       second.value = Date.now();
       if (code.value && code.value.until_us / 1000 - Date.now() < 5000) void fresh();
+      else if (refused.value && Math.floor(Date.now() / 1000) % 30 === 0) void fresh();
     }, 1000);
     return () => clearInterval(timer);
   }, []);
@@ -73,6 +89,7 @@ function Enter() {
     <section class="panel centre" aria-labelledby="show">
       <p class="when">{me.value?.store}</p>
       <h2 id="show">{t("me.show")}</h2>
+      {refused.value && <p role="alert" class="offline">{t("me.notIn", { reason: refused.value })}</p>}
       {code.value && <Qr text={code.value.code} />}
       {code.value && <p class="when">{t("me.fresh", { s: left })}</p>}
       <p class="mono pseudonym">{me.value?.credential}</p>
@@ -133,6 +150,7 @@ function Basket() {
           <p class="total"><span>{t("me.sum")}</span><b>{money(sum(cart.lines))}</b></p>
         </>
       )}
+      {cart && <Offers />}
     </section>
   );
 }

@@ -1,4 +1,4 @@
-//! A shopper's own pages: entry code, basket, receipts, contests, deleting one's data.
+//! A shopper's own pages: basket, receipts, contests, deleting one's data.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -36,26 +36,6 @@ pub(super) struct MyReceipt {
     #[serde(flatten)]
     receipt: Receipt,
     money: Money,
-}
-
-/// A code to show at the gate.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct EntryCode {
-    code: String,
-    /// Until when it is good, wall clock.
-    until_us: i64,
-}
-
-/// A code that a gate read.
-#[derive(Debug, Deserialize, ToSchema)]
-pub(super) struct ReadCode {
-    code: String,
-}
-
-/// Whose code it is.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct CodeOf {
-    credential: String,
 }
 
 /// A line that the shopper contests.
@@ -109,29 +89,6 @@ pub(super) async fn me(
     Ok(Json(Me { store, timezone, currency, credential, cart: cart.map(Into::into), receipts: mine }))
 }
 
-/// A code that opens the gate for a minute.
-#[utoipa::path(post, path = "/api/me/entry", responses((status = 200, description = "The code.", body = EntryCode)))]
-pub(super) async fn entry(
-    State(context): State<Context>,
-    Extension(person): Extension<Person>,
-) -> Result<Json<EntryCode>, Trouble> {
-    let credential = own(&person)?;
-    context.may_enter(&credential).await?;
-    let (code, until_us) = context.at_desk(move |desk| desk.entry_code(&credential, wall_us())).await?;
-    Ok(Json(EntryCode { code, until_us }))
-}
-
-/// Whose entry code it is: for gates.
-#[utoipa::path(post, path = "/api/entry/check", request_body = ReadCode, responses((status = 200, description = "Good.", body = CodeOf)))]
-pub(super) async fn check_entry(
-    State(context): State<Context>,
-    Json(read): Json<ReadCode>,
-) -> Result<Json<CodeOf>, Trouble> {
-    let credential = context.at_desk(move |desk| desk.check_entry_code(&read.code, wall_us())).await?;
-    context.may_enter(&credential).await?;
-    Ok(Json(CodeOf { credential }))
-}
-
 /// Contests a line of one's own receipt.
 #[utoipa::path(post, path = "/api/me/contest", request_body = NewContest, responses((status = 200, description = "Noted.", body = bool)))]
 pub(super) async fn contest(
@@ -177,6 +134,7 @@ pub(super) async fn forget(
             Err(e) => Err(e),
         }
     });
+    let forgotten = credential.clone();
     let done = told.await.map_err(|_| Trouble::Failed)?;
     if let Ok(Some(seq)) = &done {
         context.progress.on_stored(*seq);
@@ -190,6 +148,7 @@ pub(super) async fn forget(
         })
         .await?;
     done?;
+    context.refusals.forget(&forgotten);
     // The projections follow within moments; then the write-ahead logs, which may hold what was deleted, are emptied.
     context.progress.caught_up(super::PROJECTED_WITHIN).await;
     let ledger = context.ledger.clone();

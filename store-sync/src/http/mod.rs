@@ -8,6 +8,7 @@ mod access;
 mod answers;
 mod console;
 mod desk;
+mod entering;
 mod live;
 mod map;
 mod me;
@@ -46,6 +47,7 @@ use crate::live::Live;
 use crate::outbox::RunningOutbox;
 use crate::payments::Payments;
 use crate::projecting::{Progress, Written};
+use crate::risk::GatePolicy;
 use crate::robots::service::{Command as RobotCommand, RobotView};
 use crate::signed::SigningKey;
 
@@ -87,6 +89,8 @@ pub struct Context {
     staff: Arc<Mutex<Staff>>,
     orders: Arc<Mutex<OrderBook>>,
     payments: Option<Arc<Payments>>,
+    gate_policy: Option<Arc<GatePolicy>>,
+    refusals: Arc<entering::Refusals>,
     robots: Option<RobotsDesk>,
     ledger: PathBuf,
     tries: Arc<Tries>,
@@ -123,6 +127,8 @@ pub struct Parts<'a> {
     pub orders: Arc<Mutex<OrderBook>>,
     /// Payments, where the store has a gateway.
     pub payments: Option<Arc<Payments>>,
+    /// Who may enter, where somebody is asked.
+    pub gate_policy: Option<Arc<GatePolicy>>,
     /// Robots, where the store has any.
     pub robots: Option<RobotsDesk>,
     /// What programs on this machine read with.
@@ -156,6 +162,8 @@ impl Context {
             staff: Arc::new(Mutex::new(parts.staff)),
             orders: parts.orders,
             payments: parts.payments,
+            gate_policy: parts.gate_policy,
+            refusals: Arc::default(),
             robots: parts.robots,
             ledger: parts.ledger,
             tries: Arc::default(),
@@ -338,12 +346,14 @@ pub fn router(context: Context) -> Router {
         .route("/api/payments", get(payments::payments))
         .route("/api/payments/try-again", post(payments::try_again))
         .route("/api/hooks/payments/upi", post(payments::upi_told))
+        .route("/api/hooks/payments/gateway", post(payments::gateway_told))
         .route("/api/tasks", get(orders::tasks).post(order_desk::add_task))
         .route("/api/tasks/tell", post(order_desk::tell_task))
         .route("/api/hooks/orders/{channel}", post(order_desk::hook_place))
         .route("/api/hooks/orders/{channel}/state", post(order_desk::hook_state))
         .route("/api/hooks/orders/{channel}/answer", post(order_desk::hook_answer))
         .route("/api/hooks/orders/{channel}/cancel", post(order_desk::hook_cancel))
+        .route("/api/hooks/orders/{channel}/hand-over", post(order_desk::hook_hand_over))
         .route("/api/reorder", get(orders::reorder))
         .route("/api/reviews", get(desk::reviews))
         .route("/api/reviews/answer", post(desk::answer_review))
@@ -366,10 +376,11 @@ pub fn router(context: Context) -> Router {
         .route("/api/join", post(me::join))
         .route("/api/me", get(me::me))
         .route("/api/me/payments", get(payments::my_payments))
-        .route("/api/me/entry", post(me::entry))
+        .route("/api/me/entry", post(entering::entry))
         .route("/api/me/contest", post(me::contest))
         .route("/api/me/forget", post(me::forget))
-        .route("/api/entry/check", post(me::check_entry))
+        .route("/api/entry/refused", get(entering::refused))
+        .route("/api/entry/check", post(entering::check_entry))
         .route("/metrics", get(metrics::metrics))
         .route("/api/live", get(live::live))
         .route("/api/openapi.json", get(openapi::openapi))

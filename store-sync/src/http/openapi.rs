@@ -3,7 +3,9 @@
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
-use super::{desk, live, me, metrics, order_desk, orders, payments, people, prices, proofs, robots, routes};
+use super::{
+    desk, entering, live, me, metrics, order_desk, orders, payments, people, prices, proofs, robots, routes,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -36,6 +38,7 @@ use super::{desk, live, me, metrics, order_desk, orders, payments, people, price
         payments::my_payments,
         payments::try_again,
         payments::upi_told,
+        payments::gateway_told,
         order_desk::place,
         order_desk::answer,
         order_desk::cancel,
@@ -47,6 +50,7 @@ use super::{desk, live, me, metrics, order_desk, orders, payments, people, price
         order_desk::hook_state,
         order_desk::hook_answer,
         order_desk::hook_cancel,
+        order_desk::hook_hand_over,
         desk::reviews,
         desk::answer_review,
         desk::undo_answer,
@@ -70,10 +74,11 @@ use super::{desk, live, me, metrics, order_desk, orders, payments, people, price
         people::check_config,
         me::join,
         me::me,
-        me::entry,
+        entering::entry,
         me::contest,
         me::forget,
-        me::check_entry,
+        entering::check_entry,
+        entering::refused,
         live::live,
         metrics::metrics,
         routes::healthz
