@@ -389,6 +389,17 @@ mod tests {
     }
 
     #[test]
+    fn a_plate_that_a_hand_still_shakes_holds_no_level() {
+        // The item is off, and for a second the hand that took it leans on the plate.
+        let changes = run(60.0, 12.0, |t, i| {
+            let leant = if (5.0..6.2).contains(&t) { 70.0 + 14.0 * noise(i) } else { 0.0 };
+            5_000.0 - if t > 5.0 { 1_070.0 } else { 0.0 } + leant + 0.7 * noise(i)
+        });
+        assert_eq!(changes.len(), 1, "{changes:?}");
+        assert!((changes[0].delta_g + 1_070.0).abs() < 3.0, "{changes:?}");
+    }
+
+    #[test]
     fn a_lift_amid_shaking_is_found() {
         let changes = run(60.0, 20.0, |t, i| {
             let shaken = if (3.0..14.0).contains(&t) { 20.0 } else { 0.8 };
