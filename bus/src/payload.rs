@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use commerce::{
-    CommandAnswered, InsightsTold, ProductInsight, RefundIssued, RefundLine, ReviewAnswered, ShopperForgotten, StockCounted,
+    CommandAnswered, InsightsTold, ProductInsight, RefundIssued, RefundLine, ReviewAnswered,
+    ShopperForgotten, StockCounted,
 };
 pub use handlings::{Handling, Handlings};
 pub use orders::{

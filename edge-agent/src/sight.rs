@@ -129,7 +129,9 @@ impl Sight {
         recent: Option<&mut RecentFrames>,
     ) -> anyhow::Result<Option<Seen<'_>>> {
         self.skip_quiet(start)?;
-        let Self { camera, detector, attention, glance, clearness, tracker, tracklets, stages, counts, .. } = self;
+        let Self {
+            camera, detector, attention, glance, clearness, tracker, tracklets, stages, counts, ..
+        } = self;
         let began = Instant::now();
         let Some(frame) = camera.next_frame()? else { return Ok(None) };
         stages.add(Stage::Decode, began.elapsed());

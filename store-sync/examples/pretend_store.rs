@@ -66,7 +66,13 @@ async fn device(url: &BusUrl, store: &str, source: &str, role: &str, dir: &Path)
 /// Takes part in the roll-out: runs by whatever it is told, at once.
 async fn run_by_releases(client: BusClient, mut inbox: Inbox, source: String) {
     let report = |number| {
-        Outgoing::InForce(InForce { source: source.clone(), role: "camera".into(), number, trial: false, refused: None })
+        Outgoing::InForce(InForce {
+            source: source.clone(),
+            role: "camera".into(),
+            number,
+            trial: false,
+            refused: None,
+        })
     };
     // Nobody to tell is no reason to stop pretending.
     let _ = client.publish(report(0));

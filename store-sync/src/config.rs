@@ -138,7 +138,9 @@ impl Config {
         let mut edited = self.edited();
         let before = edited.as_ref().map_or(self.running.as_str(), |e| e.text.as_str());
         if digest(before) != from {
-            return Err(NotSaved::Refused("somebody else has saved it in between: read it again first".into()));
+            return Err(NotSaved::Refused(
+                "somebody else has saved it in between: read it again first".into(),
+            ));
         }
         let read = |text: &str| {
             StoreFile::parse(&self.path, text)
@@ -151,7 +153,9 @@ impl Config {
             ("the server's data_dir", old.live.server.data_dir == new.live.server.data_dir),
         ];
         if let Some((what, _)) = stays.iter().find(|(_, same)| !same) {
-            return Err(NotSaved::Refused(format!("{what} cannot be changed here: the ledger belongs to it")));
+            return Err(NotSaved::Refused(format!(
+                "{what} cannot be changed here: the ledger belongs to it"
+            )));
         }
         let next = Edited {
             file_sha256: self.file_sha256.clone(),
@@ -161,8 +165,7 @@ impl Config {
         };
         // Plain text and numbers can always be written.
         let json = serde_json::to_string(&next).unwrap_or_default();
-        durable::replace(file, &json)
-            .map_err(|source| NotSaved::Disk { path: file.clone(), source })?;
+        durable::replace(file, &json).map_err(|source| NotSaved::Disk { path: file.clone(), source })?;
         *edited = Some(next);
         Ok(new.warnings.iter().map(ToString::to_string).collect())
     }

@@ -19,9 +19,9 @@ use openidconnect::core::{
 };
 use openidconnect::{
     AdditionalClaims, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields,
-    EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IdTokenFields, IssuerUrl, Nonce,
-    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, StandardErrorResponse, StandardTokenResponse,
-    TokenResponse as _,
+    EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IdTokenFields, IssuerUrl,
+    Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, StandardErrorResponse,
+    StandardTokenResponse, TokenResponse as _,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -183,11 +183,8 @@ impl Oidc {
             }
         };
         let redirect = RedirectUrl::new(self.redirect.clone()).map_err(|e| told(&e))?;
-        let client = Client::from_provider_metadata(
-            metadata,
-            ClientId::new(self.config.client_id.clone()),
-            secret,
-        );
+        let client =
+            Client::from_provider_metadata(metadata, ClientId::new(self.config.client_id.clone()), secret);
         // What discovery does not name cannot be asked.
         let token = client
             .token_uri()
@@ -240,7 +237,8 @@ impl Oidc {
         let waiting = {
             let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             // Another browser's try ends nobody's sign-in.
-            let own = all.get(state).is_some_and(|w| bool::from(w.browser.as_bytes().ct_eq(browser.as_bytes())));
+            let own =
+                all.get(state).is_some_and(|w| bool::from(w.browser.as_bytes().ct_eq(browser.as_bytes())));
             if own { all.remove(state) } else { None }
         };
         let waiting = waiting.filter(|w| w.until_us > now_us).ok_or(OidcError::Stale)?;

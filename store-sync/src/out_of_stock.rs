@@ -132,8 +132,7 @@ mod tests {
 
     #[test]
     fn a_plate_that_now_holds_something_else_says_nothing_of_what_it_held() {
-        let day =
-            [at(0, "a/1/1", "tea", What::Counted(0)), at(20, "a/1/1", "milk", What::Counted(3))];
+        let day = [at(0, "a/1/1", "tea", What::Counted(0)), at(20, "a/1/1", "milk", What::Counted(3))];
         assert_eq!(minutes(&day, 60), [("tea".into(), 0, 20)]);
     }
 

@@ -39,7 +39,8 @@ fn an_hour_is_told_once_when_it_is_over() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ledger.sqlite");
     let mut ledger = Ledger::open(&path, "nano", 1).unwrap();
-    let counted = EventBody::StockCounted(StockCounted { plate: "1/5/10".into(), sku: TEA.into(), quantity: 1 });
+    let counted =
+        EventBody::StockCounted(StockCounted { plate: "1/5/10".into(), sku: TEA.into(), quantity: 1 });
     let back = event("shelf-9", epoch(1), 1, 35, shelf("1/5/10", 200.0, 33));
     let put_back = EventBody::ItemAttributed(ItemAttributed {
         shelf_source: back.source.clone(),
@@ -78,7 +79,9 @@ fn an_hour_is_told_once_when_it_is_over() {
     assert_eq!(told(&path).len(), 1);
     // The next hour in which anything happens is the next one that is told of, however long that takes.
     let later_s = 50 * 3_600;
-    ledger.append(&[event("floor-1", epoch(1), 14, later_s, closed("v3", later_s - 60, later_s, vec![]))], 2).unwrap();
+    ledger
+        .append(&[event("floor-1", epoch(1), 14, later_s, closed("v3", later_s - 60, later_s, vec![]))], 2)
+        .unwrap();
     assert!(telling(&path).step(None, START_US + 60 * HOUR_US).unwrap().is_some());
     let all = told(&path);
     assert_eq!((all.len(), all[1].hour_us, all[1].visits), (2, BEGAN_US + 50 * HOUR_US, 1));

@@ -47,7 +47,9 @@ async fn discovery(State(p): State<Provider>) -> Json<Value> {
 
 async fn jwks() -> Json<Value> {
     let x = URL_SAFE_NO_PAD.encode(key(1).public_key().as_ref());
-    Json(json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": "k", "x": x }] }))
+    Json(
+        json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": "k", "x": x }] }),
+    )
 }
 
 async fn token(State(p): State<Provider>, asked: String) -> Json<Value> {
@@ -55,7 +57,8 @@ async fn token(State(p): State<Provider>, asked: String) -> Json<Value> {
     let verifier = of(&format!("?{asked}"), "code_verifier");
     assert_eq!(URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes())), says.challenge, "PKCE, S256");
     let part = |v: &Value| URL_SAFE_NO_PAD.encode(v.to_string());
-    let text = format!("{}.{}", part(&json!({ "alg": "EdDSA", "kid": "k", "typ": "JWT" })), part(&says.claims));
+    let text =
+        format!("{}.{}", part(&json!({ "alg": "EdDSA", "kid": "k", "typ": "JWT" })), part(&says.claims));
     let signature = URL_SAFE_NO_PAD.encode(key(says.signed_with).sign(text.as_bytes()).as_ref());
     Json(json!({ "access_token": "a", "token_type": "Bearer", "id_token": format!("{text}.{signature}") }))
 }
@@ -122,8 +125,7 @@ impl Bench {
             let mut says = self.provider.says.lock().unwrap();
             (says.claims, says.signed_with) = (claims, signed_with);
         }
-        let (oidc, browser, state) =
-            (Arc::clone(&self.oidc), begun.browser.clone(), of(&begun.url, "state"));
+        let (oidc, browser, state) = (Arc::clone(&self.oidc), begun.browser.clone(), of(&begun.url, "state"));
         tokio::task::spawn_blocking(move || oidc.finish(&browser, &state, "code", at_us)).await.unwrap()
     }
 }

@@ -8,6 +8,7 @@ mod corner;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use linefree_bus::client::{BusClient, BusConfig, Inbox, Incoming, Outgoing};
@@ -17,9 +18,9 @@ use linefree_bus::topic::{Subscription, TopicKind};
 use proptest::prelude::*;
 use serde_json::json;
 use store_sync::cloud::command::Command;
+use store_sync::config::Config;
 use store_sync::ledger::LedgerReader;
 use store_sync::ledger::commands::{Commander, StoreFacts};
-use store_sync::config::Config;
 use store_sync::rollout::RolloutSettings;
 use store_sync::rollout::plan::{Doing, Gates, Plan, Stage};
 use store_sync::serve::{DataDir, Server, Settings};
@@ -130,7 +131,10 @@ fn people_take_back_what_is_under_way_or_what_everybody_runs_by() {
     assert_eq!(actions(&plan.tick(&gates(), 142 * S)), ["rollout.all", "rollout.done"]);
     assert_eq!(plan.needed(), [4, 3], "the one before is kept");
     let todo = plan.take_back("sam: it is wrong", 150 * S).unwrap();
-    assert!(matches!(&todo[1], Doing::Renumber { from: 3, to: 5, why } if why.contains("it is wrong")), "{todo:?}");
+    assert!(
+        matches!(&todo[1], Doing::Renumber { from: 3, to: 5, why } if why.contains("it is wrong")),
+        "{todo:?}"
+    );
     assert_eq!((plan.wanted("gate-1"), plan.offer("three", 151 * S)), (Some(5), None));
 }
 
@@ -306,7 +310,8 @@ async fn a_planogram_of_the_clouds_reaches_the_devices_and_comes_back_when_it_is
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path();
     let quick = Gates { canary_share: 0.5, hold_us: 0, ..gates() };
-    let rollout = RolloutSettings { gates: quick, trial_s: 1, config: Arc::new(Config::fixed("format = 1\n")) };
+    let rollout =
+        RolloutSettings { gates: quick, trial_s: 1, config: Arc::new(Config::fixed("format = 1\n")) };
     let settings = || Settings { rollout: Some(rollout.clone()), ..corner::settings(data) };
     let facts = StoreFacts::of(&settings().layout);
     let (sku, plate) = (facts.skus.first().unwrap().clone(), facts.plates.first().unwrap().clone());
@@ -392,7 +397,8 @@ async fn a_planogram_of_the_clouds_reaches_the_devices_and_comes_back_when_it_is
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_devices_that_take_part_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let rollout = RolloutSettings { gates: gates(), trial_s: 60, config: Arc::new(Config::fixed("format = 1\n")) };
+    let rollout =
+        RolloutSettings { gates: gates(), trial_s: 60, config: Arc::new(Config::fixed("format = 1\n")) };
     let settings = Settings { rollout: Some(rollout), ..corner::settings(dir.path()) };
     let server = Server::start(settings).await.unwrap();
     let status = Status::online("watcher", "watcher", "test");

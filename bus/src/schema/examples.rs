@@ -3,12 +3,13 @@
 use crate::payload::{
     Ack, Alike, AskKind, Candidate, CartChanged, CommandAnswered, Commission, ContestChanged, ContestState,
     Counts, Coupon, Deal, DeviceFault, Event, EventBody, GateDirection, GatePassed, GroupPrice, Handling,
-    Handlings, Handover, IfShort, InForce, InsightsTold, ItemAttributed, Line, Loyalty, MoneyState, MultiBuy, Off,
-    OrderChanged, OrderLine, OrderMoney, OrderState, PaymentAsk, PaymentChanged, People, Person, PlateDelta,
-    PriceRules, PriceRulesChanged, PriceStep, PriceWhy, PricedLine, ProductInsight, ProductLikelihood, ProductView,
-    ReceiptPriced, RefundIssued, RefundLine, RefusedRelease, Resend, ReviewAnswered, SellerShare,
-    ShelfChanged, ShopperForgotten, ShopperPosition, Shoppers, SoldAs, Status, StockCounted, TaskChanged,
-    TaskKind, TaskState, TaxRate, Tracklet, TripState, VisitClosed, VisitOpened, Wanted, Watermark,
+    Handlings, Handover, IfShort, InForce, InsightsTold, ItemAttributed, Line, Loyalty, MoneyState, MultiBuy,
+    Off, OrderChanged, OrderLine, OrderMoney, OrderState, PaymentAsk, PaymentChanged, People, Person,
+    PlateDelta, PriceRules, PriceRulesChanged, PriceStep, PriceWhy, PricedLine, ProductInsight,
+    ProductLikelihood, ProductView, ReceiptPriced, RefundIssued, RefundLine, RefusedRelease, Resend,
+    ReviewAnswered, SellerShare, ShelfChanged, ShopperForgotten, ShopperPosition, Shoppers, SoldAs, Status,
+    StockCounted, TaskChanged, TaskKind, TaskState, TaxRate, Tracklet, TripState, VisitClosed, VisitOpened,
+    Wanted, Watermark,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -536,7 +537,14 @@ fn commerce() -> Vec<Example> {
             600,
             EventBody::CommandAnswered(command),
         ),
-        of("insights_told", "What the hour before says.", "ledger", 9, 600, EventBody::InsightsTold(insights)),
+        of(
+            "insights_told",
+            "What the hour before says.",
+            "ledger",
+            9,
+            600,
+            EventBody::InsightsTold(insights),
+        ),
         of(
             "shopper_forgotten",
             "The visit's shopper had their data deleted.",

@@ -50,9 +50,9 @@ async function read() {
   }
 }
 
-/** A QR code as one SVG path: sharp at every size, and nothing but this page draws it. */
+/** A QR code as one SVG path: large squares (a screen is not torn or stained), sharp at every size, and nothing but this page draws it. */
 function Qr({ text, label = t("me.code") }: { text: string; label?: string }) {
-  const { data, size } = encode(text, { border: 2, ecc: "M" });
+  const { data, size } = encode(text, { border: 2, ecc: "L" });
   const path = data.flatMap((row, y) => row.map((dark, x) => (dark ? `M${x} ${y}h1v1h-1z` : ""))).join("");
   return (
     <svg class="qr" viewBox={`0 0 ${size} ${size}`} role="img" aria-label={label} shape-rendering="crispEdges">
@@ -252,7 +252,7 @@ function Privacy() {
     }
   };
   return (
-    <section class="panel" aria-labelledby="privacy">
+    <section class="panel privacy" aria-labelledby="privacy">
       <h2 id="privacy">{t("me.privacy")}</h2>
       <h3>{t("me.kept")}</h3>
       <p>{t("me.kept1")}</p>

@@ -47,8 +47,8 @@ export function StockPage() {
                 return {
                   key: r.plate,
                   cells: [
-                    name(r.sku), r.plate, <b class="flag">{r.quantity}/{r.counted}</b>, missing,
-                    task ? <span class="chip soon">{t(`orders.task.${task.state}` as Key)}</span> : may("staff") ? (
+                    name(r.sku), r.plate, <b class="flag">{r.quantity}/{r.counted}</b>, missing || "–",
+                    task ? <span class="chip soon">{t(`orders.task.${task.state}` as Key)}</span> : may("staff") && missing > 0 ? (
                       <button type="button" class="small" onClick={() => void attempt(async () => { await post("/api/tasks", { task_kind: "restock", sku: r.sku, quantity: missing, plate: r.plate }); await readTasks(); })}>{t("stock.give")}<span class="unseen"> {name(r.sku)} {r.plate}</span></button>
                     ) : "",
                   ],

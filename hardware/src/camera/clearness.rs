@@ -66,10 +66,12 @@ impl Clearness {
             self.follow(&now, part);
             return None;
         }
-        let (shown, flat) = self.spread.iter().zip(&now.spread).filter(|(usual, _)| **usual > SHOWS).fold(
-            (0_u32, 0_u32),
-            |(shown, flat), (_, spread)| (shown + 1, flat + u32::from(*spread < FLAT)),
-        );
+        let (shown, flat) = self
+            .spread
+            .iter()
+            .zip(&now.spread)
+            .filter(|(usual, _)| **usual > SHOWS)
+            .fold((0_u32, 0_u32), |(shown, flat), (_, spread)| (shown + 1, flat + u32::from(*spread < FLAT)));
         let clear = Clear {
             sharpness: if self.sharp > 0.0 { now.sharp / self.sharp } else { 1.0 },
             covered: if shown == 0 { 0.0 } else { f64::from(flat) / f64::from(shown) },

@@ -65,7 +65,9 @@ pub(super) fn told(root: &mut Table<'_>) -> Vec<Quality> {
     let mut all = Vec::new();
     for (_, mut camera) in root.tables("camera") {
         let of = camera.get("id").and_then(|n| n.str("a camera's id").map(str::to_owned)).unwrap_or_default();
-        let Some(mut t) = camera.get("quality").and_then(|n| n.table("what calibrate wrote")) else { continue };
+        let Some(mut t) = camera.get("quality").and_then(|n| n.table("what calibrate wrote")) else {
+            continue;
+        };
         for ((key, ..), limit) in LIMITS.into_iter().zip(limits.0) {
             let value = t.get(key).and_then(|n| n.num("a number of 0 or more"));
             all.extend(value.map(|value| Quality { of: of.clone(), key, value, limit }));
@@ -75,7 +77,9 @@ pub(super) fn told(root: &mut Table<'_>) -> Vec<Quality> {
         let plates = shelf.get("plates").and_then(|n| n.array("a list of plates")).unwrap_or_default();
         let first = plates.first().and_then(|n| n.str("a plate")).unwrap_or_default();
         let of = first.rsplit_once('/').map_or(first, |(shelf, _)| shelf).to_owned();
-        let Some(mut t) = shelf.get("quality").and_then(|n| n.table("what calibrate wrote")) else { continue };
+        let Some(mut t) = shelf.get("quality").and_then(|n| n.table("what calibrate wrote")) else {
+            continue;
+        };
         let value = t.get("rms_g").and_then(|n| n.num("grams, 0 or more"));
         all.extend(value.map(|value| Quality { of, key: "rms_g", value, limit: shelf_limit }));
     }

@@ -267,7 +267,12 @@ impl Desk {
         self.begin_session(&credential, PHONE_US, now_us)
     }
 
-    pub(super) fn begin_session(&self, account: &str, lasts_us: i64, now_us: i64) -> Result<String, DeskError> {
+    pub(super) fn begin_session(
+        &self,
+        account: &str,
+        lasts_us: i64,
+        now_us: i64,
+    ) -> Result<String, DeskError> {
         let token = hex(&random::<32>()?);
         let csrf = hex(&random::<16>()?);
         let conn = self.conn();

@@ -42,7 +42,10 @@ impl Desk {
     /// [`DeskError`].
     pub fn tell_gates(&self) -> Result<(), DeskError> {
         let path = self.folder().join(GATE_FILE);
-        let text = format!("# What the phones of this store's shoppers show.\n{}\n", self.entry_key()?.public().text());
+        let text = format!(
+            "# What the phones of this store's shoppers show.\n{}\n",
+            self.entry_key()?.public().text()
+        );
         std::fs::write(&path, text)
             .map_err(|e| DeskError::System(format!("cannot write {}: {e}", path.display())))
     }

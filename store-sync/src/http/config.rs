@@ -173,8 +173,7 @@ pub(super) async fn save_planogram(
         let why = format!("the chain commands the planogram (version {version}): it is changed there");
         return Err(Trouble::Refused(why));
     }
-    let facings: Vec<PlannedFacing> =
-        asked.facings.into_iter().map(|f| (f.sku, f.plates, f.count)).collect();
+    let facings: Vec<PlannedFacing> = asked.facings.into_iter().map(|f| (f.sku, f.plates, f.count)).collect();
     let text = match config(&context)?.with_facings(&facings) {
         Ok(text) => text,
         Err(e) => return answer(Err(e)),
@@ -196,7 +195,9 @@ pub(super) struct CalibrationFigure {
 
 /// How good the calibrations of the configuration in force say they are.
 #[utoipa::path(get, path = "/api/calibration", responses((status = 200, description = "The answer.", body = [CalibrationFigure])))]
-pub(super) async fn calibration(State(context): State<Context>) -> Result<Json<Vec<CalibrationFigure>>, Trouble> {
+pub(super) async fn calibration(
+    State(context): State<Context>,
+) -> Result<Json<Vec<CalibrationFigure>>, Trouble> {
     let text = config(&context)?.text();
     // What was saved was read without a mistake; should this program not read it, there is nothing to tell.
     let file = StoreFile::parse(std::path::Path::new("store.toml"), &text).ok();

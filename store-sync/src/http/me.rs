@@ -128,9 +128,9 @@ pub(super) async fn entry(
 ) -> Result<Json<EntryCode>, Trouble> {
     let credential = own(&person)?;
     context.may_enter(&credential).await?;
-    let (store, entering) = (context.map.id.clone(), Entering { credential, party: asked.party.unwrap_or(1) });
-    let (code, until_us) =
-        context.at_desk(move |desk| desk.entry_code(&store, &entering, wall_us())).await?;
+    let (store, entering) =
+        (context.map.id.clone(), Entering { credential, party: asked.party.unwrap_or(1) });
+    let (code, until_us) = context.at_desk(move |desk| desk.entry_code(&store, &entering, wall_us())).await?;
     Ok(Json(EntryCode { code, until_us }))
 }
 
@@ -141,8 +141,7 @@ pub(super) async fn check_entry(
     Json(read): Json<ReadCode>,
 ) -> Result<Json<CodeOf>, Trouble> {
     let store = context.map.id.clone();
-    let entering =
-        context.at_desk(move |desk| desk.check_entry_code(&store, &read.code, wall_us())).await?;
+    let entering = context.at_desk(move |desk| desk.check_entry_code(&store, &read.code, wall_us())).await?;
     context.may_enter(&entering.credential).await?;
     Ok(Json(CodeOf { credential: entering.credential, party: entering.party }))
 }

@@ -53,8 +53,8 @@ use crate::oidc::Oidc;
 use crate::outbox::RunningOutbox;
 use crate::payments::Payments;
 use crate::projecting::{Progress, Written};
-use crate::rollout::RolloutDesk;
 use crate::robots::service::{Command as RobotCommand, RobotView};
+use crate::rollout::RolloutDesk;
 use crate::signed::SigningKey;
 
 pub use openapi::openapi_json;

@@ -49,7 +49,8 @@ fn provider(context: &Context) -> Result<Arc<Oidc>, Trouble> {
 }
 
 fn to(place: &str, cookie: String) -> Response {
-    let headers: [(HeaderName, String); 2] = [(header::LOCATION, place.to_owned()), (header::SET_COOKIE, cookie)];
+    let headers: [(HeaderName, String); 2] =
+        [(header::LOCATION, place.to_owned()), (header::SET_COOKIE, cookie)];
     (StatusCode::SEE_OTHER, headers).into_response()
 }
 
@@ -63,7 +64,8 @@ fn own_cookie(context: &Context, secret: &str) -> String {
 #[utoipa::path(get, path = "/api/oidc/begin", responses((status = 303, description = "To the provider.")))]
 pub(super) async fn begin(State(context): State<Context>) -> Result<Response, Trouble> {
     let oidc = provider(&context)?;
-    let begun = tokio::task::spawn_blocking(move || oidc.begin(wall_us())).await.map_err(|_| Trouble::Failed)?;
+    let begun =
+        tokio::task::spawn_blocking(move || oidc.begin(wall_us())).await.map_err(|_| Trouble::Failed)?;
     Ok(match begun {
         Ok(begun) => to(&begun.url, own_cookie(&context, &begun.browser)),
         Err(error) => {
@@ -111,7 +113,8 @@ pub(super) async fn back(
             Err(DeskError::Refused(_)) => Ok(None),
             other => other.map(Some),
         };
-        let account = done.as_ref().ok().and_then(|d| d.as_ref()).map_or(known.name.as_str(), |(_, name)| name);
+        let account =
+            done.as_ref().ok().and_then(|d| d.as_ref()).map_or(known.name.as_str(), |(_, name)| name);
         let ok = matches!(done, Ok(Some(_)));
         desk.note(None, "session.begin", account, "by the provider", ok, wall_us())?;
         done

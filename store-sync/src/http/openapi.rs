@@ -4,8 +4,8 @@ use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
 use super::{
-    config, desk, insights, live, me, metrics, oidc, order_desk, orders, payments, people, prices, proofs, robots,
-    rollout, routes,
+    config, desk, insights, live, me, metrics, oidc, order_desk, orders, payments, people, prices, proofs,
+    robots, rollout, routes,
 };
 
 #[derive(OpenApi)]

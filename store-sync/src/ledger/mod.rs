@@ -71,9 +71,7 @@ pub use cursor::OutboxCursor;
 pub use own::{OWN_SOURCE, OwnVoice};
 pub use projector::{Projected, Projector};
 pub use read::LedgerReader;
-pub use read_console::{
-    Bucket, MisplacedRow, Moment, MomentCart, MoneyRow, PlateStep, RefundRow, ReviewRow,
-};
+pub use read_console::{Bucket, MisplacedRow, Moment, MomentCart, MoneyRow, PlateStep, RefundRow, ReviewRow};
 pub use read_insights::{Hour, InsightRow, Insights};
 pub use read_orders::{OrderRow, PaymentRow, StockRow, TaskRow};
 pub use read_prices::{ContestRow, PriceRulesRow};

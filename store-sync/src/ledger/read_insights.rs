@@ -125,7 +125,12 @@ impl LedgerReader {
              ORDER BY counted_us DESC, by_epoch DESC, by_source DESC, by_seq DESC LIMIT ?2",
             params![before_us, MAX_ROWS],
             |r| {
-                Ok(Change { at_us: r.get(0)?, plate: r.get(1)?, sku: r.get(2)?, what: What::Counted(r.get(3)?) })
+                Ok(Change {
+                    at_us: r.get(0)?,
+                    plate: r.get(1)?,
+                    sku: r.get(2)?,
+                    what: What::Counted(r.get(3)?),
+                })
             },
         )?;
         changes.reverse();
@@ -177,11 +182,9 @@ impl LedgerReader {
     /// [`LedgerError`].
     pub fn last_received_us(&self) -> Result<Option<i64>, LedgerError> {
         self.conn
-            .query_row(
-                "SELECT (SELECT received_us FROM events ORDER BY ledger_seq DESC LIMIT 1)",
-                [],
-                |r| r.get(0),
-            )
+            .query_row("SELECT (SELECT received_us FROM events ORDER BY ledger_seq DESC LIMIT 1)", [], |r| {
+                r.get(0)
+            })
             .doing("asking when the last event came")
     }
 
