@@ -22,6 +22,8 @@ export async function office({ browser, watch, fair, shot, tell }) {
   const signIn = async (who) => {
     const context = await browser.newContext(size);
     const page = await context.newPage();
+    let hash = "";
+    page.on("framenavigated", (frame) => (hash = new URL(frame.url()).hash || hash));
     await page.goto(store.console);
     await page.getByRole("link", { name: /Sign in at 127\.0\.0\.1/ }).click();
     await page.locator("input[name=login]").fill(who);
@@ -31,7 +33,7 @@ export async function office({ browser, watch, fair, shot, tell }) {
     await page.waitForURL((url) => url.href.startsWith(store.server));
     // The provider's own pages are not ours to judge.
     watch(page);
-    if (store.console !== store.server) await page.goto(store.console + new URL(page.url()).hash);
+    if (store.console !== store.server) await page.goto(store.console + hash);
     return { context, page };
   };
   try {

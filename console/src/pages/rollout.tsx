@@ -58,7 +58,7 @@ export function RolloutPage() {
           </>
         )}
         {r.last_back && <p class="note-box"><b>{t("rollout.lastBack")}</b> {r.last_back}</p>}
-        {may("ops") && <TakeBack told={r} read={read} />}
+        {may("ops") && <div class="gap"><TakeBack told={r} read={read} /></div>}
       </Panel>
       <Panel title={t("rollout.devices")} aside={r.devices.length}>
         {r.devices.length === 0 ? <p class="empty">{t("rollout.noDevices")}</p> : (
