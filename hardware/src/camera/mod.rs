@@ -19,7 +19,6 @@
 //!   come again.
 //! * Names in messages never show the user name or password of a URL.
 
-mod clearness;
 mod folder;
 mod glance;
 mod latest;
@@ -35,7 +34,6 @@ use linefree_domain::time::StoreTime;
 
 use crate::fault::Fault;
 
-pub use clearness::{Clear, Clearness};
 pub use folder::FolderCamera;
 pub use glance::{Glance, GlanceBox};
 pub use latest::LatestCamera;
