@@ -41,6 +41,8 @@ async fn a_robot_fetches_what_a_customer_ordered() {
         payments: None,
         risk: None,
         rollout: None,
+        oidc: None,
+        config: None,
     })
     .await
     .unwrap();

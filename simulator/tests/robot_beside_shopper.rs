@@ -177,6 +177,8 @@ async fn a_robot_picks_beside_a_shopper_and_nobody_pays_for_it() {
         payments: None,
         risk: None,
         rollout: None,
+        oidc: None,
+        config: None,
     })
     .await
     .unwrap();

@@ -53,7 +53,7 @@ impl Phone {
             .post(format!("{}/api/me/entry", self.base))
             .header("Cookie", &self.cookie)
             .header("X-Linefree-Csrf", &self.csrf)
-            .send_empty();
+            .send_json(json!({}));
         let mut answer = asked.unwrap();
         (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
     }

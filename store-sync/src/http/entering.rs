@@ -16,6 +16,7 @@ use super::me::own;
 use super::{Context, Trouble};
 use crate::clock::wall_us;
 use crate::desk::accounts::Person;
+use crate::desk::entry::Entering;
 use crate::risk::Applicant;
 
 /// How many refusals staff can look back on.
@@ -31,6 +32,13 @@ pub(super) struct EntryCode {
     until_us: i64,
 }
 
+/// Who comes in.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct AskCode {
+    /// How many people, 1 to 20; 1 when left out.
+    party: Option<u32>,
+}
+
 /// A code that a gate read.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct ReadCode {
@@ -41,6 +49,8 @@ pub(super) struct ReadCode {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CodeOf {
     credential: String,
+    /// How many people it lets in.
+    party: u32,
 }
 
 /// Somebody was not let in.
@@ -118,27 +128,31 @@ impl Context {
     }
 }
 
-/// A code that opens the gate for a minute; refused with the reason to whom the store does not let in.
-#[utoipa::path(post, path = "/api/me/entry", responses((status = 200, description = "The code.", body = EntryCode), (status = 409, description = "The store does not let them in; the reason is for them.")))]
+/// A code that opens the gate once, within a minute; refused with the reason to whom the store does not let in.
+#[utoipa::path(post, path = "/api/me/entry", request_body = AskCode, responses((status = 200, description = "The code.", body = EntryCode), (status = 409, description = "The store does not let them in; the reason is for them.")))]
 pub(super) async fn entry(
     State(context): State<Context>,
     Extension(person): Extension<Person>,
+    Json(asked): Json<AskCode>,
 ) -> Result<Json<EntryCode>, Trouble> {
     let credential = own(&person)?;
     context.let_in(&credential).await?;
-    let (code, until_us) = context.at_desk(move |desk| desk.entry_code(&credential, wall_us())).await?;
+    let (store, entering) =
+        (context.map.id.clone(), Entering { credential, party: asked.party.unwrap_or(1) });
+    let (code, until_us) = context.at_desk(move |desk| desk.entry_code(&store, &entering, wall_us())).await?;
     Ok(Json(EntryCode { code, until_us }))
 }
 
-/// Whose entry code it is: for gates.
-#[utoipa::path(post, path = "/api/entry/check", request_body = ReadCode, responses((status = 200, description = "Good.", body = CodeOf), (status = 409, description = "It is no code of this store, too old, or of somebody who is not let in; the reason says which.")))]
+/// Whom an entry code lets in, once: for gates that do not check codes themselves.
+#[utoipa::path(post, path = "/api/entry/check", request_body = ReadCode, responses((status = 200, description = "Good.", body = CodeOf), (status = 409, description = "It is no code of this store, too old, used, or of somebody who is not let in; the reason says which.")))]
 pub(super) async fn check_entry(
     State(context): State<Context>,
     Json(read): Json<ReadCode>,
 ) -> Result<Json<CodeOf>, Trouble> {
-    let credential = context.at_desk(move |desk| desk.check_entry_code(&read.code, wall_us())).await?;
-    context.let_in(&credential).await?;
-    Ok(Json(CodeOf { credential }))
+    let store = context.map.id.clone();
+    let entering = context.at_desk(move |desk| desk.check_entry_code(&store, &read.code, wall_us())).await?;
+    context.let_in(&entering.credential).await?;
+    Ok(Json(CodeOf { credential: entering.credential, party: entering.party }))
 }
 
 /// Whom the store did not let in, and why, the last first.

@@ -1,6 +1,6 @@
 //! A shopper's own pages: basket, receipts, contests, deleting one's data.
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,22 @@ pub(super) async fn me(
     let map = &context.map;
     let (store, timezone, currency) = (map.name.clone(), map.timezone.clone(), map.currency.clone());
     Ok(Json(Me { store, timezone, currency, credential, cart: cart.map(Into::into), receipts: mine }))
+}
+
+/// The shopper's own receipt as a document that proves itself: the same that staff can give out.
+#[utoipa::path(get, path = "/api/me/receipts/{visit}/signed", params(("visit" = String, Path, description = "The visit.")),
+    responses((status = 200, description = "`receipt` and `signature`.", body = Object), (status = 404, description = "It is not theirs.", body = super::answers::Problem)))]
+pub(super) async fn signed(
+    State(context): State<Context>,
+    Extension(person): Extension<Person>,
+    Path(visit): Path<String>,
+) -> Result<Json<serde_json::Value>, Trouble> {
+    let (credential, asked) = (own(&person)?, visit.clone());
+    let receipt = context.ask(move |ledger| ledger.receipt(&asked)).await?;
+    if receipt.is_none_or(|r| r.credential.as_deref() != Some(&credential)) {
+        return Err(Trouble::NotFound("this is no receipt of yours"));
+    }
+    super::proofs::signed_receipt(State(context), Path(visit)).await
 }
 
 /// Contests a line of one's own receipt.

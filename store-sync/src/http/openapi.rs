@@ -4,7 +4,8 @@ use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
 use super::{
-    desk, entering, live, me, metrics, order_desk, orders, payments, people, prices, proofs, robots, routes,
+    config, desk, entering, insights, live, me, metrics, oidc, order_desk, orders, payments, people, prices,
+    proofs, robots, rollout, routes,
 };
 
 #[derive(OpenApi)]
@@ -62,7 +63,17 @@ use super::{
         desk::misplaced,
         desk::timeline,
         desk::moment,
-        desk::insights,
+        insights::insights,
+        oidc::ways,
+        oidc::begin,
+        oidc::back,
+        rollout::rollout,
+        rollout::take_back,
+        config::read,
+        config::save,
+        config::calibration,
+        config::planogram,
+        config::save_planogram,
         people::session,
         people::sign_in,
         people::sign_out,
@@ -75,6 +86,7 @@ use super::{
         me::join,
         me::me,
         entering::entry,
+        me::signed,
         me::contest,
         me::forget,
         entering::check_entry,

@@ -30,6 +30,8 @@ pub fn settings(data: &Path) -> Settings {
         payments: None,
         risk: None,
         rollout: None,
+        oidc: None,
+        config: None,
     }
 }
 
