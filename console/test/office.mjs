@@ -146,6 +146,8 @@ export async function office({ browser, watch, fair, shot, tell }) {
       await fair(`${name}, phone size`, page);
       if (process.env.LINEFREE_SMALL) await page.screenshot({ path: join(process.env.LINEFREE_SMALL, `small-${name}.png`) });
     }
+    await page.evaluate(() => (location.hash = "alerts"));
+    await wait(400);
     await shot("small", page);
     tell("every page fits a phone's screen");
 

@@ -2,6 +2,8 @@
 // a group on one code; deleting one's data. The server is killed as a loss of power does.
 
 import assert from "node:assert/strict";
+import { createPublicKey, verify } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { root, Store, until } from "./store.mjs";
 
@@ -28,6 +30,11 @@ export async function phoneDay({ browser, watch, fair, shot, tell }) {
     const { code } = await (await coded).json();
     const payload = Buffer.from(code.split(".")[1], "base64url").toString().split("|");
     assert.deepEqual([payload[0], payload[1], payload[2]], ["corner", pseudonym, "3"]);
+    // As a gate that reads codes by itself checks it: with the key that the store leaves for gates.
+    const x = readFileSync(join(store.data, "store/entry-keys.pub.txt"), "utf8").split("\n").find((l) => l && !l.startsWith("#"));
+    const key = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" });
+    const [signed, signature] = [code.slice(0, code.lastIndexOf(".")), code.slice(code.lastIndexOf(".") + 1)];
+    assert.ok(verify(null, Buffer.from(signed), key, Buffer.from(signature, "base64url")), "the gate's key fits the code");
     await phone.getByText("3 people, one receipt").waitFor();
     await fair("phone, a group", phone);
     tell("a code lets a group of three in on one receipt");
