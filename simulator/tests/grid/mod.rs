@@ -65,12 +65,12 @@ pub fn store(robots: usize) -> StoreLayout {
     layout
 }
 
-/// A pick of one item.
+/// A pick of one item, for an order of its own.
 pub fn pick(task: &str, plate: usize, due_us: i64) -> RobotTask {
     RobotTask {
         task: task.to_owned(),
         kind: RobotTaskKind::Pick,
-        order: Some("o-1".to_owned()),
+        order: Some(format!("o-{task}")),
         sku: "4006381333931".to_owned(),
         quantity: 1,
         plate: format!("g/1/{plate}"),
