@@ -192,6 +192,9 @@ pub struct ItemAttributed {
 pub struct Candidate {
     /// Who; `null` for nobody known.
     pub visit: Option<String>,
+    /// Who, when it is a robot: its `manufacturer/serialNumber`, as in its declared handling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub robot: Option<String>,
     /// What; `null` for "nothing was taken or put".
     pub sku: Option<String>,
     /// How many were taken (positive) or put back (negative).

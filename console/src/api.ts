@@ -31,7 +31,7 @@ export interface Receipt {
   visit: string; credential: string | null; entered_us: number; left_us: number; currency: string;
   charge_minor: number; in_review_minor: number; rules_version: number | null; lines: Line[];
 }
-export interface Explanation { visit: string | null; sku: string | null; quantity: number; probability: number }
+export interface Explanation { visit: string | null; robot?: string; sku: string | null; quantity: number; probability: number }
 export interface ShelfEvent {
   start_us: number; end_us: number; delta_g: number; sd_g: number; plates: { plate: string; delta_g: number }[];
 }
@@ -90,6 +90,8 @@ export interface PlannedAt { sku: string; plates: string[]; count: number | null
 export interface Planogram { facings: PlannedAt[]; digest: string; commanded: number | null; waits_for_start: boolean }
 export interface CalibrationFigure { of: string; key: string; value: number; limit: number }
 export interface Me { store: string; timezone: string; currency: string; credential: string; cart: Cart | null; receipts: (Receipt & { money: Money })[] }
+/** Somebody whom the store did not let in. */
+export interface Refusal { credential: string; reason: string; at_us: number }
 export interface Order {
   order: string; state: string; reason?: string; changed_us: number; channel?: string; placed_us?: number; due_us?: number;
   handover?: "locker" | "counter" | "courier" | "agent";

@@ -5,7 +5,11 @@
 //! these down durably before the next. A crash between any two of them leaves a question that is noted and not answered:
 //! it is asked again under the same key, and the gateway, which is idempotent by key, does nothing twice.
 //!
-//! **Contested.** What a shopper contests is not taken before staff have answered, and what is held for it is kept.
+//! **Contested.** What a shopper contests is not taken before staff have answered, and what is held for it is kept. What of
+//! the money that was taken is in dispute, the gateway is told, and told again when that is over.
+//!
+//! **Paid by the payer.** Where the payer acts (a link, a QR code), the question follows the bill until they do
+//! ([`revised`]), under the same key; who pays an earlier amount all the same gets the difference back.
 //!
 //! **Never more than owed.** What was captured less what was paid back never exceeds what is owed; what is held never
 //! becomes money without a bill. **Never guessed.** What the gateway declines at the exit is bad debt, and waits for
@@ -26,7 +30,12 @@ pub enum AskKind {
     Release,
     /// Pay back some of what was taken.
     Refund,
+    /// Know how much of what was taken is in dispute now; 0 = nothing any more. No money moves.
+    Contest,
 }
+
+/// How often a question that waits for the payer follows the bill.
+pub const MAX_EARLIER: usize = 16;
 
 /// A question to the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +44,8 @@ pub struct Ask {
     pub kind: AskKind,
     /// How much.
     pub amount: Money,
+    /// What the payer was asked for before, under the same key; at most [`MAX_EARLIER`].
+    pub earlier: Vec<Money>,
     /// When it was first asked.
     pub since: StoreTime,
     /// Times that no answer came.
@@ -73,6 +84,8 @@ pub struct Trip {
     pub captured: Money,
     /// Paid back.
     pub refunded: Money,
+    /// Of what was taken, what the gateway was told is in dispute.
+    pub disputed: Money,
     /// The hold at the entry was declined.
     pub hold_declined: bool,
     /// What the gateway calls the authorisation.
@@ -124,6 +137,8 @@ impl Default for Policy {
 pub enum Answer {
     /// Done; what it calls it.
     Approved(Option<String>),
+    /// The payer has paid so much of what they were asked for now or before.
+    Paid(Money),
     /// No, and why.
     Declined(String),
     /// What was held is not held any more.
@@ -152,6 +167,7 @@ impl Trip {
             authorised: nothing,
             captured: nothing,
             refunded: nothing,
+            disputed: nothing,
             hold_declined: false,
             reference: None,
             reason: None,
@@ -170,10 +186,19 @@ impl Trip {
         minor(self.captured.minor - self.refunded.minor)
     }
 
-    /// Nothing is under way, and the visit is paid as its bill says.
+    /// Nothing is under way, and the visit is paid as its bill says. A payer who is asked for nothing any more may still pay
+    /// an earlier amount, and gets it back.
     #[must_use]
     pub fn is_settled(&self, bill: &Bill) -> bool {
-        bill.ended && self.ask.is_none() && self.net() == bill.owed && !bill.is_contested()
+        let quiet = self.ask.as_ref().is_none_or(|a| a.pending && a.amount.minor == 0);
+        bill.ended && quiet && self.net() == bill.owed && !bill.is_contested()
+    }
+
+    /// Was the payer ever asked for this amount by the question under way?
+    #[must_use]
+    pub fn has_asked_for(&self, amount: Money) -> bool {
+        let asked = |a: &Ask| a.amount == amount || a.earlier.contains(&amount);
+        amount.minor > 0 && self.ask.as_ref().is_some_and(asked)
     }
 
     /// When the question under way is to be asked again; `None` when there is none, or the gateway will call back.
@@ -211,6 +236,11 @@ pub fn next(trip: &Trip, bill: &Bill, policy: &Policy) -> Option<(AskKind, Money
     if owed < net {
         return Some((AskKind::Refund, Money::from_minor(net - owed)));
     }
+    // Of what was not taken, the gateway need not know.
+    let disputed = minor(net - undisputed);
+    if trip.disputed != disputed {
+        return Some((AskKind::Contest, disputed));
+    }
     let done = trip.authorised > nothing && bill.in_review == nothing && !bill.is_contested();
     done.then_some((AskKind::Release, trip.authorised))
 }
@@ -218,8 +248,25 @@ pub fn next(trip: &Trip, bill: &Bill, policy: &Policy) -> Option<(AskKind, Money
 /// Notes a question, before it is asked.
 #[must_use]
 pub fn begin(trip: &Trip, (kind, amount): (AskKind, Money), now: StoreTime) -> Trip {
-    let ask = Ask { kind, amount, since: now, silences: 0, pending: false };
+    let ask = Ask { kind, amount, earlier: Vec::new(), since: now, silences: 0, pending: false };
     Trip { step: trip.step + 1, ask: Some(ask), ..trip.clone() }
+}
+
+/// The trip with the question that waits for the payer as the bill is now: something went back or was answered before they
+/// paid. `None` when it is as it should be, while something is in dispute, or when it has followed the bill too often.
+#[must_use]
+pub fn revised(trip: &Trip, bill: &Bill) -> Option<Trip> {
+    let ask = trip.ask.as_ref().filter(|a| a.pending && a.kind == AskKind::Capture)?;
+    let due = minor(bill.owed.minor - trip.net().minor);
+    if !bill.ended || bill.is_contested() || due == ask.amount || ask.earlier.len() >= MAX_EARLIER {
+        return None;
+    }
+    let mut new = ask.clone();
+    if ask.amount.minor > 0 && !new.earlier.contains(&ask.amount) {
+        new.earlier.push(ask.amount);
+    }
+    new.amount = due;
+    Some(Trip { ask: Some(new), ..trip.clone() })
 }
 
 /// Notes what the gateway said about the question under way. Without one, nothing changes: an answer that comes twice
@@ -234,6 +281,18 @@ pub fn answered(trip: &Trip, answer: &Answer, bill: &Bill) -> Trip {
             new.reason = Some(why.clone());
             new.ask = Some(Ask { silences: ask.silences.saturating_add(1), ..ask });
         }
+        (Answer::Approved(_), AskKind::Contest) => {
+            new.disputed = ask.amount;
+            new.reason = None;
+        }
+        // A gateway that does not want to know is not told for ever.
+        (Answer::Declined(_) | Answer::Expired, AskKind::Contest) => new.disputed = ask.amount,
+        (Answer::Paid(amount), AskKind::Capture) => {
+            new.captured = minor(new.captured.minor + amount.minor);
+            new.authorised = minor(new.authorised.minor - amount.minor);
+            new.reason = None;
+        }
+        (Answer::Paid(_), _) => new.ask = Some(ask),
         (Answer::Pending, _) => new.ask = Some(Ask { pending: true, ..ask }),
         (Answer::Approved(reference), AskKind::Authorise) => {
             new.authorised = ask.amount;

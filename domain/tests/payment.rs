@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use linefree_domain::ids::VisitId;
 use linefree_domain::payment::{
-    Answer, AskKind, Bill, Policy, Trip, TripState, answered, begin, may_enter, next, try_again,
+    Answer, AskKind, Bill, Policy, Trip, TripState, answered, begin, may_enter, next, revised, try_again,
 };
 use linefree_domain::time::StoreTime;
 use linefree_domain::units::{Currency, Money};
@@ -33,6 +33,7 @@ struct Gateway {
     held: i64,
     captured: i64,
     refunded: i64,
+    disputed: i64,
 }
 
 impl Gateway {
@@ -43,7 +44,7 @@ impl Gateway {
         }
         // 0 to 5: does it. 6: declines. 7: says nothing and does nothing. 8: does it and the answer is lost. 9: expired.
         let answer = match (mood, ask.kind) {
-            (6, _) => Answer::Declined("no money".into()),
+            (6, kind) if kind != AskKind::Contest => Answer::Declined("no money".into()),
             (7, _) => return Answer::Silence("time-out".into()),
             (9, AskKind::Capture) => {
                 self.held = 0;
@@ -65,6 +66,11 @@ impl Gateway {
             }
             (_, AskKind::Release) => {
                 self.held = 0;
+                Answer::Approved(None)
+            }
+            (_, AskKind::Contest) => {
+                assert!(self.captured - self.refunded >= ask.amount.minor, "more in dispute than was taken");
+                self.disputed = ask.amount.minor;
                 Answer::Approved(None)
             }
         };
@@ -139,6 +145,67 @@ fn what_is_declined_at_the_exit_is_bad_debt_until_people_try_again() {
     assert!(may_enter(None, Some("chargebacks")).unwrap_err().to_string().contains("chargebacks"));
 }
 
+#[test]
+fn the_gateway_is_told_of_what_was_taken_that_is_in_dispute_and_when_that_is_over() {
+    let (policy, now) = (Policy::default(), StoreTime::from_micros(0));
+    let mut gateway = Gateway::default();
+    let mut kinds = Vec::new();
+    let mut t = trip();
+    let contested = |owed, of| Bill { contested: money(of), ..bill(owed) };
+    // 300 of it before it is taken: the gateway hears of nothing. All is taken when staff let it stand; then 400 are in
+    // dispute, and half of that goes back.
+    for bill in [contested(1000, 300), bill(1000), contested(1000, 400), bill(800)] {
+        while let Some(what) = next(&t, &bill, &policy) {
+            kinds.push((what.0, what.1.minor));
+            t = begin(&t, what, now);
+            let answer = gateway.ask(&t, 0);
+            t = answered(&t, &answer, &bill);
+        }
+    }
+    use AskKind::{Authorise, Capture, Contest, Refund};
+    let taken = [(Authorise, 700), (Capture, 700), (Authorise, 300), (Capture, 300)];
+    let disputed = [(Contest, 400), (Refund, 200), (Contest, 0)];
+    assert_eq!(kinds, [&taken[..], &disputed].concat());
+    assert_eq!((gateway.disputed, t.disputed, t.net()), (0, money(0), money(800)));
+    // One that takes none is told once.
+    let t = begin(&t, next(&t, &contested(800, 100), &policy).unwrap(), now);
+    let t = answered(&t, &Answer::Declined("no disputes here".into()), &contested(800, 100));
+    assert_eq!((t.state, next(&t, &contested(800, 100), &policy)), (TripState::Open, None));
+}
+
+#[test]
+fn a_question_that_waits_for_the_payer_follows_the_bill_and_an_earlier_amount_is_paid_back() {
+    let (policy, now) = (Policy::default(), StoreTime::from_micros(0));
+    let step = |t: &Trip, bill: &Bill, answer: &Answer| {
+        answered(&begin(t, next(t, bill, &policy).unwrap(), now), answer, bill)
+    };
+    let t = step(&trip(), &bill(400), &Answer::Approved(Some("tr".into())));
+    let waits = step(&t, &bill(400), &Answer::Pending);
+    let key = waits.key();
+    assert_eq!(revised(&waits, &bill(400)), None);
+    assert_eq!(revised(&waits, &Bill { contested: money(100), ..bill(400) }), None);
+    let less = revised(&waits, &bill(250)).unwrap();
+    assert_eq!((less.key(), less.ask.as_ref().unwrap().amount), (key, money(250)));
+    assert!(
+        less.has_asked_for(money(400)) && less.has_asked_for(money(250)) && !less.has_asked_for(money(1))
+    );
+    // By the link that was out first.
+    let paid = answered(&less, &Answer::Paid(money(400)), &bill(250));
+    assert_eq!(
+        (paid.net(), next(&paid, &bill(250), &policy)),
+        (money(400), Some((AskKind::Refund, money(150))))
+    );
+    let paid = answered(&less, &Answer::Paid(money(250)), &bill(250));
+    assert_eq!((paid.net(), paid.is_settled(&bill(250))), (money(250), true));
+    // All of it went back before anybody paid: nothing is asked for, and whoever pays gets it back.
+    let none = revised(&less, &bill(0)).unwrap();
+    assert!(none.is_settled(&bill(0)) && !none.has_asked_for(money(0)));
+    let paid = answered(&none, &Answer::Paid(money(400)), &bill(0));
+    assert_eq!(next(&paid, &bill(0), &policy), Some((AskKind::Refund, money(400))));
+    // And up again: a review was answered.
+    assert_eq!(revised(&none, &bill(300)).unwrap().ask.unwrap().amount, money(300));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -203,6 +270,7 @@ proptest! {
         }
         prop_assert_eq!((disk.captured.minor, disk.refunded.minor), (gateway.captured, gateway.refunded));
         prop_assert_eq!(gateway.captured - gateway.refunded, owed);
+        prop_assert_eq!((disk.disputed.minor, gateway.disputed), (0, 0), "a dispute that is over was told so");
         prop_assert!(disk.is_settled(&last));
     }
 }

@@ -278,16 +278,18 @@ pub fn visit_out(visit: &Visit) -> payload::VisitOpened {
     }
 }
 
-/// Explanations as the bus carries them.
+/// Explanations as the bus carries them; `robot` says whose a declared handling is.
 #[must_use]
 pub fn candidates_out(
     candidates: &[(Candidate, Option<VisitId>)],
     layout: &StoreLayout,
+    robot: impl Fn(HandlingId) -> Option<String>,
 ) -> Vec<payload::Candidate> {
     candidates
         .iter()
         .map(|(c, visit)| payload::Candidate {
             visit: visit.as_ref().map(ToString::to_string),
+            robot: c.handling.and_then(&robot),
             sku: c.product.map(|p| layout.products[p.0].sku.to_string()),
             quantity: c.quantity,
             probability: c.probability,

@@ -69,7 +69,7 @@ impl Trace {
                     shelf_source: "replay".into(),
                     shelf_epoch: uuid::Uuid::nil(),
                     shelf_seq: *tag,
-                    candidates: convert::candidates_out(candidates, layout),
+                    candidates: convert::candidates_out(candidates, layout, |_| None),
                 };
                 (*time, EventBody::ItemAttributed(body))
             }

@@ -1,6 +1,10 @@
 """The figures of the bars, on the val split: gallery from train, questions from val, the model as it is shipped.
 
-Prints one table. The recogniser's numbers (temperature, threshold) are those of models/src/recogniser.rs, which were
+Prints one table. Known and unknown: photographs of val whose class is enrolled, and those of the held-out classes while
+none of these is enrolled; AUROC is that of the best score. Of like weight: the right class and four drawn from those
+whose usual weight (weights.csv: printed contents, usual pieces) is within 10 %, or the nearest four where fewer are.
+
+The recogniser's numbers (temperature, threshold) are those of models/src/recogniser.rs, which were
 fitted by --fit on this very split: the figures that depend on them (p, not ranks) are optimistic for that reason.
 """
 
@@ -68,6 +72,19 @@ def top1(s, labels, rows=None):
     return right.mean() if rows is None else right[rows].mean()
 
 
+def alike(rng):
+    """Of each class four others of like weight, drawn anew."""
+    lines = (Path(__file__).parent / "weights.csv").read_text().split()[1:]
+    grams = np.array([float(line.split(",")[1]) for line in lines])
+    out = np.empty((CLASSES, 4), int)
+    for c in range(CLASSES):
+        apart = np.abs(np.log(grams / grams[c]))
+        apart[c] = np.inf
+        near = np.flatnonzero(apart < np.log(1.1))
+        out[c] = rng.choice(near, 4, replace=False) if len(near) >= 4 else np.argsort(apart)[:4]
+    return out
+
+
 def auroc(known, unknown):
     order = np.concatenate([known, unknown]).argsort().argsort() + 1
     return (order[: len(known)].sum() - len(known) * (len(known) + 1) / 2) / (len(known) * len(unknown))
@@ -95,6 +112,10 @@ def figures(train, train_labels, val, val_labels, score=scores):
         five = np.mean([
             np.argmax(row[np.r_[c, rng.choice(np.delete(np.arange(CLASSES), c), 4, replace=False)]]) == 0
             for row, c in zip(s, val_labels)])
+        likes = [alike(rng) for _ in val_labels]
+        weighed, weighed_full = (
+            np.mean([np.argmax(row[np.r_[c, like[c]]]) == 0 for row, c, like in zip(t, val_labels, likes)])
+            for t in (s, full))
         five_full = np.mean([
             np.argmax(row[np.r_[c, rng.choice(np.delete(np.arange(CLASSES), c), 4, replace=False)]]) == 0
             for row, c in zip(full, val_labels)])
@@ -106,6 +127,8 @@ def figures(train, train_labels, val, val_labels, score=scores):
             ("top-1 among all, held-out classes only, 5 photos", top1(s, val_labels, held)),
             ("1 of 5 random candidates, 5 photos", five),
             ("1 of 5 random candidates, all photos", five_full),
+            ("1 of 5 candidates of like weight, 5 photos", weighed),
+            ("1 of 5 candidates of like weight, all photos", weighed_full),
             ("unknown AUROC, held-out classes not enrolled, 5 photos", auroc(open_best[~held], open_best[held])),
         ):
             sums.setdefault(name, []).append(value)

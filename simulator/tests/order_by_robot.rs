@@ -39,6 +39,7 @@ async fn a_robot_fetches_what_a_customer_ordered() {
         gln: None,
         access: Access::Open,
         payments: None,
+        risk: None,
         rollout: None,
         oidc: None,
         config: None,

@@ -175,6 +175,7 @@ async fn a_robot_picks_beside_a_shopper_and_nobody_pays_for_it() {
         gln: None,
         access: Access::Open,
         payments: None,
+        risk: None,
         rollout: None,
         oidc: None,
         config: None,
@@ -268,6 +269,11 @@ async fn a_robot_picks_beside_a_shopper_and_nobody_pays_for_it() {
         assert_eq!(status, 201, "{placed}");
         until("the shelf feels the robot", &|| lifts() == 1);
         until("the robot's pick is explained", &|| explained() == 1);
+        let explanations = of(&|b| matches!(b, EventBody::ItemAttributed(_)));
+        let EventBody::ItemAttributed(explanation) = &explanations[0] else { unreachable!() };
+        let best = &explanation.candidates[0];
+        let named = format!("{}/{}", floor.robots[0].manufacturer, floor.robots[0].serial);
+        assert_eq!((best.robot.as_deref(), best.visit.as_deref()), (Some(named.as_str()), None), "{best:?}");
         until("the order is ready", &|| get("/api/orders")[0]["state"] == "ready");
         assert_eq!(carts(), [], "nothing is in her cart because of the robot");
         // She takes one herself.

@@ -69,6 +69,7 @@ fn day() -> Vec<Event> {
             let sku = format!("6325650{:05}", (number * 7 + take * 13) % 4000);
             let candidate = |visit: Option<&str>, probability| Candidate {
                 visit: visit.map(str::to_owned),
+                robot: None,
                 sku: Some(sku.clone()),
                 quantity: 1,
                 probability,

@@ -292,11 +292,12 @@ async fn take(
         candidates: vec![
             Candidate {
                 visit: Some(w.visit.clone()),
+                robot: None,
                 sku: Some(product.sku.to_string()),
                 quantity: 1,
                 probability,
             },
-            Candidate { visit: None, sku: None, quantity: 0, probability: 1.0 - probability },
+            Candidate { visit: None, robot: None, sku: None, quantity: 0, probability: 1.0 - probability },
         ],
     };
     floor.events.publish(now, EventBody::ItemAttributed(attributed)).await?;

@@ -207,6 +207,16 @@ pub struct ServeArgs {
     /// Hold this much at the entry, minor units; 0 pays at the exit.
     #[arg(long, value_name = "MINOR", default_value_t = 0, requires = "payments")]
     pub hold: i64,
+    /// Whom to ask whether somebody may enter: the https:// address of a risk service [default: only who has not paid an
+    /// earlier visit is refused].
+    #[arg(long, value_name = "URL")]
+    pub risk: Option<String>,
+    /// File whose first line is the store's key for the risk service.
+    #[arg(long, value_name = "FILE", requires = "risk")]
+    pub risk_token_file: Option<PathBuf>,
+    /// Nobody enters while the risk service is silent; without it, everybody does.
+    #[arg(long, requires = "risk")]
+    pub risk_required: bool,
     /// A proxy that does TLS stands before the server: without it, only this machine is listened to.
     #[arg(long)]
     pub behind_tls: bool,

@@ -8,6 +8,8 @@
 //! | [`outbox`] | ledger to cloud |
 //! | [`downlink`] | the cloud's commands to the ledger |
 //! | [`robots`] | master control of the robots (VDA 5050) |
+//! | [`payments`] | payment gateways, and who asks them |
+//! | [`risk`] | who may enter, asked of others |
 //! | [`provision`] | the store's certificate authority, on the command line |
 //! | [`cloud`] | the contract with the cloud, and a reference of its side |
 //! | [`desk`] | accounts, audit log, answers that can still be undone |
@@ -42,6 +44,7 @@ pub mod payments;
 pub mod projecting;
 pub mod provision;
 pub mod reorder;
+pub mod risk;
 pub mod robots;
 pub mod rollout;
 pub mod serve;

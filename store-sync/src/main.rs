@@ -22,6 +22,7 @@ use store_sync::config::Config;
 use store_sync::outbox::http::read_token;
 use store_sync::outbox::nats::TrunkUrl;
 use store_sync::payments::PaymentSettings;
+use store_sync::risk::{IfSilent, RiskSettings};
 use store_sync::rollout::RolloutSettings;
 use store_sync::rollout::plan::Gates;
 use store_sync::serve::{Access, Bus, Cloud, DataDir, Server, Settings};
@@ -185,6 +186,11 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
             Some(how) => Some(PaymentSettings::parse(how, args.payments_token_file.clone(), args.hold)?),
             None => None,
         },
+        risk: args.risk.clone().map(|url| RiskSettings {
+            url,
+            token_file: args.risk_token_file.clone(),
+            if_silent: if args.risk_required { IfSilent::Refuse } else { IfSilent::Enter },
+        }),
     })
 }
 

@@ -39,6 +39,7 @@ use crate::outbox::nats::{NatsTrunk, TrunkUrl};
 use crate::outbox::{Deliver, Outbox, RunningOutbox};
 use crate::payments::{PaymentSettings, RunningPayments};
 use crate::projecting::{Progress, Projecting, Waker, Written};
+use crate::risk::RiskSettings;
 use crate::robots::handlings;
 use crate::robots::service::{Robots, RobotsConfig};
 use crate::rollout::{self, RolloutSettings, RunningRollout};
@@ -142,6 +143,8 @@ pub struct Settings {
     pub access: Access,
     /// How it is paid; `None` = receipts are made, and nobody is charged.
     pub payments: Option<PaymentSettings>,
+    /// Who is asked whether somebody may enter.
+    pub risk: Option<RiskSettings>,
     /// Where people who work here sign in beside the store's own accounts.
     pub oidc: Option<OidcConfig>,
     /// store.toml, where it can be edited in the console.
@@ -366,6 +369,7 @@ impl Server {
                 .as_ref()
                 .map(|r| http::RobotsDesk { views: r.views.clone(), commands: r.commands.clone() }),
             payments: payments.as_ref().map(RunningPayments::payments),
+            gate_policy: settings.risk.map(RiskSettings::policy).transpose()?.map(Arc::new),
             reader_token,
             open,
         };

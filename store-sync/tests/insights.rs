@@ -48,6 +48,7 @@ fn an_hour_is_told_once_when_it_is_over() {
         shelf_seq: back.seq,
         candidates: vec![Candidate {
             visit: Some("v2".into()),
+            robot: None,
             sku: Some(MILK.into()),
             quantity: -1,
             probability: 0.9,

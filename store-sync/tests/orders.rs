@@ -196,7 +196,9 @@ async fn a_shopper_takes_the_reserved_item_and_the_customer_is_asked() {
     app.fetch_all().await;
     app.until("/api/orders", "the picks", |o| state_of(o, "app.1") == "ready").await;
 
-    // The code, and nothing else, hands it over.
+    // The code, and nothing else, hands it over; at the counter that is for staff.
+    let (status, told) = app.hook("/hand-over", json!({ "order": "1", "code": code })).await;
+    assert!(status == 409 && told["error"].as_str().unwrap().contains("at the counter"), "{told}");
     let wrong = if code == "000000" { "000001" } else { "000000" };
     let (status, told) = app.post("/api/orders/hand-over", json!({ "order": "app.1", "code": wrong })).await;
     assert!(status == 409 && told["error"].as_str().unwrap().contains("not the order's code"), "{told}");
@@ -208,6 +210,11 @@ async fn a_shopper_takes_the_reserved_item_and_the_customer_is_asked() {
     assert_eq!(told["money"]["released_minor"], json!(178));
     assert!(told.get("handover_code").is_none());
     server.stop().await.unwrap();
+}
+
+/// Somebody with another secret.
+fn stranger(caller: &Caller) -> Caller {
+    Caller { secret: "whsec_AAAA".to_owned(), ..caller.clone() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -237,7 +244,12 @@ async fn whatever_moment_the_server_dies_at_the_order_goes_on_and_every_state_is
     let (status, told) = app.post("/api/orders/hand-over", hand_over.clone()).await;
     assert!(status == 409 && told["error"].as_str().unwrap().contains("collects it first"), "{told}");
     assert_eq!(app.post("/api/orders/collect", json!({ "order": "app.1" })).await.0, 200);
-    assert_eq!(app.post("/api/orders/hand-over", hand_over).await.0, 200);
+    // The courier has the code of the customer's from the door, and the channel says so.
+    let by_channel = json!({ "order": "1", "code": code });
+    assert_eq!(stranger(&app).hook("/hand-over", by_channel.clone()).await.0, 401);
+    let (status, told) = app.hook("/hand-over", by_channel).await;
+    assert_eq!((status, &told["state"]), (200, &json!("handed_over")), "{told}");
+    assert_eq!(app.post("/api/orders/hand-over", hand_over).await.0, 409, "once");
     let (status, told) = app.hook("/cancel", json!({ "order": "1", "reason": "no" })).await;
     assert_eq!(status, 409, "{told}");
 

@@ -1,14 +1,11 @@
-//! Payments against gateways that fail in every way, a store that dies between any two steps, a gateway over real HTTP,
-//! and UPI call-backs that come late, twice and wrong.
+//! Payments against gateways that fail in every way, a store that dies between any two steps, and a gateway over real HTTP.
 
 // A helper that fails is a failed test.
 #![allow(clippy::unwrap_used)]
 
-mod corner;
 mod feed;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -16,22 +13,18 @@ use std::time::{Duration, Instant};
 use axum::extract::{Path as Part, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Json, Router};
-use corner::{ask, now_s, publisher};
-use feed::{closed, epoch, event, line, opened};
+use feed::{answer, begins, contested, ends, epoch, event, refund};
 use linefree_bus::payload::*;
 use linefree_domain::payment::{Answer, AskKind as Kind, Policy};
 use linefree_domain::units::{Currency, Money};
 use serde_json::{Value, json};
-use store_sync::desk::Desk;
 use store_sync::ledger::commands::StoreFacts;
 use store_sync::ledger::payment_book::{PaymentBook, TripRow};
 use store_sync::ledger::{Ledger, LedgerReader};
 use store_sync::payments::hosted::{Asked, Hosted};
 use store_sync::payments::sandbox::Sandbox;
-use store_sync::payments::upi::{read_settled, reconcile, reference_of};
-use store_sync::payments::{Gateway, PaymentSettings, Payments, Question};
+use store_sync::payments::{Gateway, Payments, Question};
 use store_sync::projecting::{Projecting, Waker};
-use store_sync::serve::{Server, Settings};
 
 const AT_MOST: Duration = Duration::from_secs(20);
 
@@ -102,42 +95,16 @@ impl Store {
     }
 }
 
-fn ends(visit: &str, token: &str, quantity: u32, in_review: u32) -> EventBody {
-    let mut lines = vec![line("milk", quantity, 0.99, false)];
-    if in_review > 0 {
-        lines.push(line("bread", in_review, 0.5, true));
-    }
-    let EventBody::VisitClosed(mut body) = closed(visit, 1, 40, lines) else { unreachable!() };
-    body.credential = Some(token.to_owned());
-    EventBody::VisitClosed(body)
-}
-
-fn begins(visit: &str, token: &str) -> EventBody {
-    let EventBody::VisitOpened(mut body) = opened(visit) else { unreachable!() };
-    body.credential = Some(token.to_owned());
-    EventBody::VisitOpened(body)
-}
-
-fn answer(visit: &str, quantity: u32) -> EventBody {
-    EventBody::ReviewAnswered(ReviewAnswered {
-        visit: visit.into(),
-        sku: "bread".into(),
-        quantity,
-        currency: "USD".into(),
-        charge_minor: 199 * i64::from(quantity),
-        steps: Vec::new(),
-    })
-}
-
-fn refund(visit: &str, amount_minor: i64) -> EventBody {
-    EventBody::RefundIssued(RefundIssued {
-        refund: format!("r-{visit}"),
-        visit: visit.into(),
-        currency: "USD".into(),
-        lines: vec![RefundLine { sku: "milk".into(), quantity: 1, amount_minor }],
-        amount_minor,
-        reason: "sour".into(),
-    })
+/// A visit is paid, answered, contested, and what was contested goes back.
+fn story(token: &str) -> [EventBody; 6] {
+    [
+        begins("v1", token),
+        ends("v1", token, 2, 1),
+        answer("v1", 1),
+        contested("v1", ContestState::Open),
+        refund("v1", 199),
+        contested("v1", ContestState::Refunded),
+    ]
 }
 
 #[test]
@@ -146,6 +113,7 @@ fn each_way_to_fail_ends_as_it_should() {
         ("tok-1", 597, 199, "Open", 0),
         ("tok-1", 597, 199, "Open", 5000),
         ("tok-slow", 597, 199, "Open", 5000),
+        ("tok-twice", 597, 199, "Open", 0),
         ("tok-expired", 597, 199, "Open", 5000),
         ("tok-no-refund", 597, 0, "ByHand", 0),
         ("tok-declined", 0, 0, "BadDebt", 0),
@@ -154,11 +122,17 @@ fn each_way_to_fail_ends_as_it_should() {
     ] {
         let mut store = Store::new();
         let payments = store.payments(Box::new(store.sandbox()), hold_minor);
+        let mut disputed = 0;
         let mut now_us = 1_000_000;
-        for body in [begins("v1", token), ends("v1", token, 2, 1), answer("v1", 1), refund("v1", 199)] {
+        for body in story(token) {
             store.tell(body);
             store.settle(&payments, &mut now_us);
+            // What of the money that was taken is in dispute, the gateway knows.
+            let told = store.sandbox().done().disputed_minor.get("v1").copied().unwrap_or(0);
+            assert_eq!(told, store.trip("v1").trip.disputed.minor, "{token}");
+            disputed = disputed.max(told);
         }
+        assert_eq!(disputed, if captured > 0 { 199 } else { 0 }, "{token}");
         let (trip, done) = (store.trip("v1").trip, store.sandbox().done());
         assert_eq!(
             (trip.captured.minor, trip.refunded.minor, format!("{:?}", trip.state).as_str()),
@@ -200,11 +174,11 @@ fn killed_between_any_two_steps_nothing_is_taken_twice_or_lost() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
     let mut ends_well = Vec::new();
-    for (dies_at, after) in (0..6).flat_map(|n| [(n, false), (n, true)]) {
+    for (dies_at, after) in (0..8).flat_map(|n| [(n, false), (n, true)]) {
         let mut store = Store::new();
         let asked = Arc::new(AtomicU32::new(0));
         let mut now_us = 1_000_000;
-        for body in [begins("v1", "tok-1"), ends("v1", "tok-1", 2, 1), answer("v1", 1), refund("v1", 199)] {
+        for body in story("tok-1") {
             store.tell(body);
             // Whoever dies is started again, and knows nothing but what is on disk.
             for _ in 0..3 {
@@ -223,12 +197,12 @@ fn killed_between_any_two_steps_nothing_is_taken_twice_or_lost() {
             trip.refunded.minor,
             done.captured_minor,
             done.refunded_minor,
-            trip.ask.is_none(),
+            trip.ask.is_none() && done.disputed_minor.is_empty(),
             asked.load(Ordering::SeqCst) > dies_at,
         ));
     }
     std::panic::set_hook(hook);
-    assert_eq!(ends_well, [(597, 199, 597, 199, true, true); 12]);
+    assert_eq!(ends_well, [(597, 199, 597, 199, true, true); 16]);
 }
 
 #[test]
@@ -319,6 +293,7 @@ async fn gate(
         "authorisations" => Kind::Authorise,
         "captures" => Kind::Capture,
         "releases" => Kind::Release,
+        "contests" => Kind::Contest,
         _ => Kind::Refund,
     };
     assert_eq!(headers["authorization"], "Bearer store-key");
@@ -345,7 +320,7 @@ async fn gate(
         Answer::Approved(reference) => json!({ "state": "approved", "reference": reference }),
         Answer::Declined(reason) => json!({ "state": "declined", "reason": reason }),
         Answer::Expired => json!({ "state": "expired" }),
-        Answer::Pending | Answer::Silence(_) => json!({ "state": "pending" }),
+        Answer::Pending | Answer::Silence(_) | Answer::Paid(_) => json!({ "state": "pending" }),
     };
     (StatusCode::OK, Json(said))
 }
@@ -389,105 +364,4 @@ fn a_hosted_gateway_is_asked_over_http_and_its_nonsense_is_asked_again() {
     for bad in ["http://gateway.example/v1", "ftp://x"] {
         assert!(Hosted::new(bad, None).is_err());
     }
-}
-
-fn upi_store(data: &Path) -> Settings {
-    let how = "upi://pay?pa=corner@examplebank&pn=Corner%20Shop&mc=5411";
-    Settings { payments: Some(PaymentSettings::parse(how, None, 0).unwrap()), ..corner::settings(data) }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_bought_before_the_store_was_paid_is_not_charged() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    let paid = |hold_minor| Settings {
-        payments: Some(PaymentSettings::parse("sandbox", None, hold_minor).unwrap()),
-        ..corner::settings(&data)
-    };
-    let at = |visit: &str, at_s: i64| {
-        let EventBody::VisitClosed(mut body) = ends(visit, "tok-1", 2, 0) else { unreachable!() };
-        (body.entered_us, body.left_us) = (at_s * 1_000_000, at_s * 1_000_000 + 1);
-        EventBody::VisitClosed(body)
-    };
-    let server = Server::start(corner::settings(&data)).await.unwrap();
-    let (floor, events) = publisher(&server, dir.path(), "floor-1").await;
-    events.publish(1_000_000, at("before", 1)).await.unwrap();
-    let reader = LedgerReader::open(&data.join("ledger.sqlite")).unwrap();
-    let until = async |what: &str, done: &dyn Fn() -> bool| {
-        let began = Instant::now();
-        while !done() {
-            assert!(began.elapsed() < AT_MOST, "{what} did not happen");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    until("the first receipt", &|| reader.receipt("before").unwrap().is_some()).await;
-    floor.close(AT_MOST).await;
-    server.stop().await.unwrap();
-
-    let captured = |visit: &str| reader.trip(visit, usd()).unwrap().map(|row| row.trip.captured.minor);
-    for (visit, at_s) in [("after", 2), ("after-a-restart", 3)] {
-        let server = Server::start(paid(5000)).await.unwrap();
-        let (floor, events) = publisher(&server, dir.path(), &format!("floor-{at_s}")).await;
-        events.publish(at_s * 1_000_000, at(visit, at_s)).await.unwrap();
-        until(visit, &|| captured(visit) == Some(398)).await;
-        floor.close(AT_MOST).await;
-        server.stop().await.unwrap();
-    }
-    let row = reader.trip("before", usd()).unwrap().unwrap();
-    assert_eq!((row.trip.captured.minor, row.changed_us), (0, None), "{row:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn upi_is_paid_when_the_bank_says_so_and_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    let server = Server::start(upi_store(&data)).await.unwrap();
-    let secret = Desk::open(&data).unwrap().add_channel("payments").unwrap();
-    let base = format!("http://{}", server.console());
-    let get = |path: &str| ask(&format!("{base}{path}"), None, None).1;
-    let told = |secret: &str, body: Value| {
-        ask(&format!("{base}/api/hooks/payments/upi"), Some(&body), Some((secret, now_s())))
-    };
-
-    let (_floor, events) = publisher(&server, dir.path(), "floor-1").await;
-    let mut body = ends("v1", "tok-1", 2, 0);
-    if let EventBody::VisitClosed(e) = &mut body {
-        e.currency = "INR".into();
-    }
-    events.publish(1_700_000_000_000_000, body).await.unwrap();
-    let began = Instant::now();
-    let payment = loop {
-        let all = tokio::task::block_in_place(|| get("/api/payments"));
-        if all[0]["pending"] == true {
-            break all[0].clone();
-        }
-        assert!(began.elapsed() < AT_MOST, "{all}");
-        tokio::time::sleep(Duration::from_millis(30)).await;
-    };
-    let link = payment["link"].as_str().unwrap();
-    assert!(link.contains("&am=3.98&cu=INR") && link.contains("pa=corner@examplebank"), "{link}");
-    let tr = link.split("&tr=").nth(1).unwrap().split('&').next().unwrap().to_owned();
-    assert_eq!(tr, reference_of("v1:2"));
-
-    let paid = json!({ "tr": tr, "amount_minor": 398, "paid": true });
-    let mut wrong = paid.clone();
-    wrong["amount_minor"] = json!(1);
-    tokio::task::block_in_place(|| {
-        assert_eq!(told("whsec_AAAA", paid.clone()).0, 401);
-        assert_eq!(told(&secret, json!({ "tr": "LFnothing", "amount_minor": 398, "paid": true })).0, 404);
-        let (status, words) = told(&secret, wrong);
-        assert!(status == 409 && words["error"].as_str().unwrap().contains("398"), "{words}");
-        assert_eq!(told(&secret, paid.clone()), (200, json!(true)));
-        assert_eq!(told(&secret, paid), (200, json!(false)), "a second call-back");
-        let all = get("/api/payments");
-        assert_eq!((&all[0]["captured_minor"], &all[0]["settled"]), (&json!(398), &json!(true)), "{all}");
-    });
-    server.stop().await.unwrap();
-
-    let reader = LedgerReader::open(&data.join("ledger.sqlite")).unwrap();
-    let captures = reader.captures(i64::MIN, i64::MAX).unwrap();
-    let ours: Vec<(String, i64)> = captures.iter().map(|c| (reference_of(&c.key), c.amount_minor)).collect();
-    let file = read_settled(&format!("tr,amount,status\n{tr},3.98,SUCCESS\n")).unwrap();
-    assert_eq!(reconcile(&ours, &file).matched, 1);
-    assert!(!reader.check().unwrap().has_errors());
 }

@@ -27,6 +27,8 @@ pub enum AskKind {
     Release,
     /// To pay back some of what was taken.
     Refund,
+    /// To know how much of what was taken is in dispute now; 0 = nothing any more.
+    Contest,
 }
 
 /// A question to the gateway that has no answer yet.
@@ -37,6 +39,9 @@ pub struct PaymentAsk {
     pub ask: AskKind,
     /// How much, minor units.
     pub amount_minor: i64,
+    /// What the payer was asked for before, under the same key, minor units.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_minor: Vec<i64>,
     /// When it was first asked.
     pub since_us: i64,
     /// Times that no answer came.
@@ -68,6 +73,9 @@ pub struct PaymentChanged {
     pub captured_minor: i64,
     /// Paid back, minor units.
     pub refunded_minor: i64,
+    /// Of what was taken, what the gateway was told is in dispute, minor units.
+    #[serde(default)]
+    pub disputed_minor: i64,
     /// The hold at the entry was declined.
     #[serde(default)]
     pub hold_declined: bool,

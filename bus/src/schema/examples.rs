@@ -254,11 +254,19 @@ fn events() -> Vec<Example> {
         candidates: vec![
             Candidate {
                 visit: Some("v1".to_owned()),
+                robot: None,
                 sku: Some("632565000012".to_owned()),
                 quantity: 1,
                 probability: 0.96,
             },
-            Candidate { visit: None, sku: None, quantity: 0, probability: 0.01 },
+            Candidate {
+                visit: None,
+                robot: Some("linefree/amr-1".to_owned()),
+                sku: Some("632565000012".to_owned()),
+                quantity: 1,
+                probability: 0.03,
+            },
+            Candidate { visit: None, robot: None, sku: None, quantity: 0, probability: 0.01 },
         ],
     };
     let cart = CartChanged { visit: "v1".to_owned(), lines: vec![line(false)] };
@@ -401,6 +409,7 @@ fn commerce() -> Vec<Example> {
         ask: Some(PaymentAsk {
             ask: AskKind::Capture,
             amount_minor: 398,
+            earlier_minor: Vec::new(),
             since_us: START_US + 95_000_000,
             silences: 0,
             pending: false,
@@ -408,6 +417,7 @@ fn commerce() -> Vec<Example> {
         authorised_minor: 5000,
         captured_minor: 0,
         refunded_minor: 0,
+        disputed_minor: 0,
         hold_declined: false,
         reference: Some("auth-4711".to_owned()),
         reason: None,

@@ -5,6 +5,7 @@ import { FloorMap } from "../map/view";
 import { Empty, Lines, Panel, Table, who } from "../parts";
 import { carts, map, moved, now, past, readRobots, receipts, robots } from "../state";
 import { money, number, t, time } from "../words";
+import { RefusedList } from "./refused";
 
 export function FloorPage() {
   const shown = useSignal({ trails: true, views: true, names: true });
@@ -67,6 +68,7 @@ export function FloorPage() {
             />
           </details>
         )}
+        <RefusedList />
       </Panel>
       <Carts />
     </div>

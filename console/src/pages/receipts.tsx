@@ -108,7 +108,7 @@ function Detail({ visit }: { visit: string }) {
                 {e.candidates.slice(0, 4).map((c, i) => (
                   <li key={i} class={c.visit === visit ? "this" : ""}>
                     <Odds p={c.probability} low={c.probability < 0.5} />
-                    <span>{who(c.visit)}: {c.sku ? `${Math.abs(c.quantity)} × ${products.value.get(c.sku)?.name ?? c.sku}${c.quantity < 0 ? `, ${t("review.back")}` : ""}` : t("review.nothingHappened")}</span>
+                    <span>{c.robot ?? who(c.visit)}: {c.sku ? `${Math.abs(c.quantity)} × ${products.value.get(c.sku)?.name ?? c.sku}${c.quantity < 0 ? `, ${t("review.back")}` : ""}` : t("review.nothingHappened")}</span>
                   </li>
                 ))}
               </ul>

@@ -136,7 +136,7 @@ function Event({ doubt, review, n, of }: { doubt: Doubt; review: Review; n: numb
           <tbody>
             {doubt.candidates.filter((c, i) => i === 0 || c.probability >= 0.005).slice(0, 8).map((c, i) => (
               <tr key={i} class={c.visit === review.visit && c.sku === review.sku ? "this" : ""}>
-                <th scope="row">{c.visit === review.visit ? `${who(c.visit)} (${t("review.this")})` : who(c.visit)}</th>
+                <th scope="row">{c.visit === review.visit ? `${who(c.visit)} (${t("review.this")})` : (c.robot ?? who(c.visit))}</th>
                 <td>{c.sku ? `${Math.abs(c.quantity)} × ${products.value.get(c.sku)?.name ?? c.sku}${c.quantity < 0 ? `, ${t("review.back")}` : ""}` : t("review.nothingHappened")}</td>
                 <td><Odds p={c.probability} low={c.probability < 0.5} /></td>
               </tr>

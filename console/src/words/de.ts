@@ -258,6 +258,7 @@ export const de: Words = {
   "me.payOpen": "Mit einer UPI-App auf diesem Telefon bezahlen",
   "me.payScan": "Oder mit einem anderen Telefon scannen:",
   "me.payCode": "UPI-Zahlungscode über {amount}",
+  "floor.refused": "Nicht eingelassen",
   "me.unpaid": "{amount} konnten nicht abgebucht werden. Bitte fragen Sie im Laden.",
   "me.dispute": "Strittig",
   "me.enter": "Eintreten",

@@ -258,6 +258,7 @@ export const en = {
   "me.payOpen": "Pay with a UPI app on this phone",
   "me.payScan": "Or scan this with another phone:",
   "me.payCode": "UPI payment code for {amount}",
+  "floor.refused": "Not let in",
   "me.unpaid": "{amount} could not be charged. Please ask staff.",
   "me.dispute": "In dispute",
   "me.enter": "Enter",

@@ -19,6 +19,10 @@ pub struct Job {
     pub due_us: i64,
     /// The bays where its lines are.
     pub bays: Vec<usize>,
+    /// Which jobs it may ride with: those of the same company. `None` rides alone.
+    pub company: Option<u32>,
+    /// Robots that must not take it.
+    pub shuns: Vec<usize>,
 }
 
 /// How to choose.
@@ -162,7 +166,14 @@ mod tests {
     }
 
     fn job(id: u64, placed_s: i64, due_s: i64, bay: usize) -> Job {
-        Job { id, placed_us: placed_s * 1_000_000, due_us: due_s * 1_000_000, bays: vec![bay] }
+        Job {
+            id,
+            placed_us: placed_s * 1_000_000,
+            due_us: due_s * 1_000_000,
+            bays: vec![bay],
+            company: Some(0),
+            shuns: Vec::new(),
+        }
     }
 
     #[test]

@@ -10,8 +10,8 @@
 //! orders wait nor time is wasted on ways.
 //!
 //! Limits: at most [`SEEDS`] orders are tried as the first of a pair and [`PARTNERS`] beside each, those with the
-//! highest worth and those that lie nearest, so that planning takes milliseconds however many wait. What a robot has
-//! taken it keeps. An order that is late already is still brought when nothing else presses, so none is ever lost.
+//! highest worth and those that lie nearest, so that planning takes milliseconds however many wait. Only jobs of one
+//! company ride together, and nobody takes what shuns them. What a robot has taken it keeps. An order that is late already is still brought when nothing else presses, so none is ever lost.
 
 use super::dispatch::{Choice, Dispatcher, Estimate, Job};
 use super::road_map::RoadMap;
@@ -89,7 +89,9 @@ impl Fleet<'_> {
         let mut taken: Vec<Taken> = Vec::new();
         if choice != Choice::LeastSlack {
             for robot in robots.iter().filter(|r| r.carries.is_empty()) {
-                let open: Vec<Job> = left.iter().map(|i| waiting[*i].clone()).collect();
+                let may: Vec<usize> =
+                    left.iter().copied().filter(|i| !waiting[*i].shuns.contains(&robot.robot)).collect();
+                let open: Vec<Job> = may.iter().map(|i| waiting[*i].clone()).collect();
                 let one = Dispatcher {
                     map: self.map,
                     from: robot.from,
@@ -98,7 +100,7 @@ impl Fleet<'_> {
                     estimate: self.estimate,
                 };
                 let jobs: Vec<usize> =
-                    one.choose(choice, &open, robot.at_us).into_iter().map(|i| left[i]).collect();
+                    one.choose(choice, &open, robot.at_us).into_iter().map(|i| may[i]).collect();
                 left.retain(|i| !jobs.contains(i));
                 if !jobs.is_empty() {
                     taken.push(Taken { robot: robot.robot, jobs });
@@ -156,6 +158,14 @@ impl Fleet<'_> {
             return None;
         }
         let now_takes_s = self.takes_s(robot, &[]);
+        let rides =
+            |i: &usize, with: &Job| waiting[*i].company.is_some() && waiting[*i].company == with.company;
+        let left: Vec<usize> = left
+            .iter()
+            .copied()
+            .filter(|i| !waiting[*i].shuns.contains(&robot.robot))
+            .filter(|i| robot.carries.iter().all(|carried| rides(i, carried)))
+            .collect();
         let mut alone: Vec<(f64, usize)> = left
             .iter()
             .filter_map(|i| self.rate(robot, now_takes_s, &[&waiting[*i]]).map(|rate| (rate, *i)))
@@ -168,7 +178,7 @@ impl Fleet<'_> {
         for (_, first) in alone.iter().take(SEEDS) {
             let mut partners: Vec<(i64, usize)> = left
                 .iter()
-                .filter(|i| *i != first)
+                .filter(|i| *i != first && rides(i, &waiting[*first]))
                 .map(|i| (self.detour_mm(&waiting[*first], &waiting[*i]), *i))
                 .collect();
             if partners.len() > PARTNERS {
@@ -281,7 +291,14 @@ mod tests {
     }
 
     fn job(id: u64, due_s: i64, bays: &[usize]) -> Job {
-        Job { id, placed_us: id as i64, due_us: due_s * SECOND_US, bays: bays.to_vec() }
+        Job {
+            id,
+            placed_us: id as i64,
+            due_us: due_s * SECOND_US,
+            bays: bays.to_vec(),
+            company: Some(0),
+            shuns: Vec::new(),
+        }
     }
 
     fn ready(robot: usize, from: usize) -> Ready {
@@ -312,6 +329,25 @@ mod tests {
         }
         assert!(fleet(&map).assign(Choice::LeastSlack, &[], &waiting).is_empty());
         assert!(fleet(&map).assign(Choice::LeastSlack, &[ready(0, 11)], &[]).is_empty());
+    }
+
+    #[test]
+    fn who_is_shunned_takes_nothing_and_strangers_do_not_ride_together() {
+        let map = map();
+        let of = |id, company, shuns: &[usize]| Job { company, shuns: shuns.to_vec(), ..job(id, 900, &[12]) };
+        let waiting = [of(0, None, &[]), of(1, Some(1), &[4]), of(2, Some(2), &[4]), of(3, Some(1), &[4])];
+        for choice in [Choice::LeastSlack, Choice::FirstCome, Choice::NearestFirst] {
+            let taken = fleet(&map).assign(choice, &[ready(4, 11)], &waiting);
+            assert_eq!(taken, [Taken { robot: 4, jobs: vec![0] }], "{choice:?}");
+        }
+        let mut taken = fleet(&map).assign(Choice::LeastSlack, &[ready(5, 11), ready(6, 11)], &waiting[1..]);
+        taken.iter_mut().for_each(|t| t.jobs.sort_unstable());
+        taken.sort_by(|a, b| a.jobs.cmp(&b.jobs));
+        assert_eq!(taken.iter().map(|t| t.jobs.as_slice()).collect::<Vec<_>>(), [&[0, 2][..], &[1]]);
+        // Whoever carries one takes another of its company only.
+        let busy = Ready { carries: vec![of(9, Some(2), &[])], to_pick: vec![12], ..ready(7, 11) };
+        let taken = fleet(&map).assign(Choice::LeastSlack, &[busy], &waiting);
+        assert_eq!(taken, [Taken { robot: 7, jobs: vec![2] }]);
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub struct RobotFloor {
     pub slow_m_s: f64,
     /// People nearer than this to an edge slow robots on it down, metres.
     pub slow_within_m: f64,
-    /// How many tasks a robot takes along in one go.
+    /// How many orders a robot carries at once; any other task rides alone.
     pub totes: usize,
     /// After so many failed attempts a task is for staff.
     pub staff_after: u32,

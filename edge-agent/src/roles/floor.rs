@@ -342,7 +342,11 @@ impl FloorRole {
             }
             Decision::ItemAttributed { tag, time, candidates } => {
                 let (shelf_source, shelf_epoch, shelf_seq) = self.tags.remove(&tag)?;
-                let candidates = convert::candidates_out(&candidates, &layout);
+                let robot = |id: HandlingId| {
+                    let told = self.handlings.values().find(|(known, _)| *known == id);
+                    told.map(|(_, handling)| handling.by.clone())
+                };
+                let candidates = convert::candidates_out(&candidates, &layout, robot);
                 let body = ItemAttributed { shelf_source, shelf_epoch, shelf_seq, candidates };
                 (time.micros, EventBody::ItemAttributed(body))
             }

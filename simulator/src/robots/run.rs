@@ -294,7 +294,14 @@ impl World<'_> {
         };
         let lines = bays.iter().map(line).collect();
         self.lines.insert(id, lines);
-        self.waiting.push(Job { id, placed_us: now_us, due_us: now_us + promise_s * SECOND_US, bays });
+        self.waiting.push(Job {
+            id,
+            placed_us: now_us,
+            due_us: now_us + promise_s * SECOND_US,
+            bays,
+            company: Some(0),
+            shuns: Vec::new(),
+        });
         let next_s = self.demand.waiting_s(3600.0 / self.setting.orders_per_hour);
         self.at(now_us + (next_s * 1e6) as i64, Event::Order);
         self.share_out(now_us);

@@ -283,6 +283,9 @@ pub(super) struct PlateChange {
 pub(super) struct Explanation {
     /// Who; `null` for nobody known.
     pub visit: Option<String>,
+    /// Who, when it is a robot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub robot: Option<String>,
     /// What; `null` for "nothing was taken or put".
     pub sku: Option<String>,
     /// Taken (positive) or put back (negative).
@@ -296,6 +299,7 @@ impl From<EvidenceRow> for Evidence {
         let plates = r.plates.into_iter().map(|(plate, delta_g)| PlateChange { plate, delta_g }).collect();
         let explain = |c: CandidateRow| Explanation {
             visit: c.visit,
+            robot: c.robot,
             sku: c.sku,
             quantity: c.quantity,
             probability: c.probability,

@@ -1,4 +1,4 @@
-//! A shopper's own pages: entry code, basket, receipts, contests, deleting one's data.
+//! A shopper's own pages: basket, receipts, contests, deleting one's data.
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,6 @@ use super::desk::{Money, money_of};
 use super::{Context, Trouble};
 use crate::clock::wall_us;
 use crate::desk::accounts::Person;
-use crate::desk::entry::Entering;
 use crate::ledger::LedgerError;
 
 /// What a shopper sees.
@@ -37,35 +36,6 @@ pub(super) struct MyReceipt {
     #[serde(flatten)]
     receipt: Receipt,
     money: Money,
-}
-
-/// A code to show at the gate.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct EntryCode {
-    code: String,
-    /// Until when it is good, wall clock.
-    until_us: i64,
-}
-
-/// Who comes in.
-#[derive(Debug, Deserialize, ToSchema)]
-pub(super) struct AskCode {
-    /// How many people, 1 to 20; 1 when left out.
-    party: Option<u32>,
-}
-
-/// A code that a gate read.
-#[derive(Debug, Deserialize, ToSchema)]
-pub(super) struct ReadCode {
-    code: String,
-}
-
-/// Whose code it is.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct CodeOf {
-    credential: String,
-    /// How many people it lets in.
-    party: u32,
 }
 
 /// A line that the shopper contests.
@@ -117,33 +87,6 @@ pub(super) async fn me(
     let map = &context.map;
     let (store, timezone, currency) = (map.name.clone(), map.timezone.clone(), map.currency.clone());
     Ok(Json(Me { store, timezone, currency, credential, cart: cart.map(Into::into), receipts: mine }))
-}
-
-/// A code that opens the gate once, within a minute.
-#[utoipa::path(post, path = "/api/me/entry", request_body = AskCode, responses((status = 200, description = "The code.", body = EntryCode)))]
-pub(super) async fn entry(
-    State(context): State<Context>,
-    Extension(person): Extension<Person>,
-    Json(asked): Json<AskCode>,
-) -> Result<Json<EntryCode>, Trouble> {
-    let credential = own(&person)?;
-    context.may_enter(&credential).await?;
-    let (store, entering) =
-        (context.map.id.clone(), Entering { credential, party: asked.party.unwrap_or(1) });
-    let (code, until_us) = context.at_desk(move |desk| desk.entry_code(&store, &entering, wall_us())).await?;
-    Ok(Json(EntryCode { code, until_us }))
-}
-
-/// Whom an entry code lets in, once: for gates that do not check codes themselves.
-#[utoipa::path(post, path = "/api/entry/check", request_body = ReadCode, responses((status = 200, description = "Good.", body = CodeOf)))]
-pub(super) async fn check_entry(
-    State(context): State<Context>,
-    Json(read): Json<ReadCode>,
-) -> Result<Json<CodeOf>, Trouble> {
-    let store = context.map.id.clone();
-    let entering = context.at_desk(move |desk| desk.check_entry_code(&store, &read.code, wall_us())).await?;
-    context.may_enter(&entering.credential).await?;
-    Ok(Json(CodeOf { credential: entering.credential, party: entering.party }))
 }
 
 /// The shopper's own receipt as a document that proves itself: the same that staff can give out.
@@ -207,6 +150,7 @@ pub(super) async fn forget(
             Err(e) => Err(e),
         }
     });
+    let forgotten = credential.clone();
     let done = told.await.map_err(|_| Trouble::Failed)?;
     if let Ok(Some(seq)) = &done {
         context.progress.on_stored(*seq);
@@ -220,6 +164,7 @@ pub(super) async fn forget(
         })
         .await?;
     done?;
+    context.refusals.forget(&forgotten);
     // The projections follow within moments; then the write-ahead logs, which may hold what was deleted, are emptied.
     context.progress.caught_up(super::PROJECTED_WITHIN).await;
     let ledger = context.ledger.clone();

@@ -9,6 +9,7 @@ mod answers;
 mod config;
 mod console;
 mod desk;
+mod entering;
 mod insights;
 mod live;
 mod map;
@@ -53,6 +54,7 @@ use crate::oidc::Oidc;
 use crate::outbox::RunningOutbox;
 use crate::payments::Payments;
 use crate::projecting::{Progress, Written};
+use crate::risk::GatePolicy;
 use crate::robots::service::{Command as RobotCommand, RobotView};
 use crate::rollout::RolloutDesk;
 use crate::signed::SigningKey;
@@ -95,6 +97,8 @@ pub struct Context {
     staff: Arc<Mutex<Staff>>,
     orders: Arc<Mutex<OrderBook>>,
     payments: Option<Arc<Payments>>,
+    gate_policy: Option<Arc<GatePolicy>>,
+    refusals: Arc<entering::Refusals>,
     robots: Option<RobotsDesk>,
     rollout: Option<RolloutDesk>,
     config: Option<Arc<Config>>,
@@ -135,6 +139,8 @@ pub struct Parts<'a> {
     pub orders: Arc<Mutex<OrderBook>>,
     /// Payments, where the store has a gateway.
     pub payments: Option<Arc<Payments>>,
+    /// Who may enter, where somebody is asked.
+    pub gate_policy: Option<Arc<GatePolicy>>,
     /// Robots, where the store has any.
     pub robots: Option<RobotsDesk>,
     /// The roll-out, where there is one.
@@ -183,6 +189,8 @@ impl Context {
             staff: Arc::new(Mutex::new(parts.staff)),
             orders: parts.orders,
             payments: parts.payments,
+            gate_policy: parts.gate_policy,
+            refusals: Arc::default(),
             robots: parts.robots,
             rollout: parts.rollout,
             config: parts.config,
@@ -369,12 +377,14 @@ pub fn router(context: Context) -> Router {
         .route("/api/payments", get(payments::payments))
         .route("/api/payments/try-again", post(payments::try_again))
         .route("/api/hooks/payments/upi", post(payments::upi_told))
+        .route("/api/hooks/payments/gateway", post(payments::gateway_told))
         .route("/api/tasks", get(orders::tasks).post(order_desk::add_task))
         .route("/api/tasks/tell", post(order_desk::tell_task))
         .route("/api/hooks/orders/{channel}", post(order_desk::hook_place))
         .route("/api/hooks/orders/{channel}/state", post(order_desk::hook_state))
         .route("/api/hooks/orders/{channel}/answer", post(order_desk::hook_answer))
         .route("/api/hooks/orders/{channel}/cancel", post(order_desk::hook_cancel))
+        .route("/api/hooks/orders/{channel}/hand-over", post(order_desk::hook_hand_over))
         .route("/api/reorder", get(orders::reorder))
         .route("/api/reviews", get(desk::reviews))
         .route("/api/reviews/answer", post(desk::answer_review))
@@ -405,11 +415,12 @@ pub fn router(context: Context) -> Router {
         .route("/api/join", post(me::join))
         .route("/api/me", get(me::me))
         .route("/api/me/payments", get(payments::my_payments))
-        .route("/api/me/entry", post(me::entry))
+        .route("/api/me/entry", post(entering::entry))
         .route("/api/me/receipts/{visit}/signed", get(me::signed))
         .route("/api/me/contest", post(me::contest))
         .route("/api/me/forget", post(me::forget))
-        .route("/api/entry/check", post(me::check_entry))
+        .route("/api/entry/refused", get(entering::refused))
+        .route("/api/entry/check", post(entering::check_entry))
         .route("/metrics", get(metrics::metrics))
         .route("/api/live", get(live::live))
         .route("/api/openapi.json", get(openapi::openapi))

@@ -4,8 +4,8 @@ use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
 use super::{
-    config, desk, insights, live, me, metrics, oidc, order_desk, orders, payments, people, prices, proofs,
-    robots, rollout, routes,
+    config, desk, entering, insights, live, me, metrics, oidc, order_desk, orders, payments, people, prices,
+    proofs, robots, rollout, routes,
 };
 
 #[derive(OpenApi)]
@@ -39,6 +39,7 @@ use super::{
         payments::my_payments,
         payments::try_again,
         payments::upi_told,
+        payments::gateway_told,
         order_desk::place,
         order_desk::answer,
         order_desk::cancel,
@@ -50,6 +51,7 @@ use super::{
         order_desk::hook_state,
         order_desk::hook_answer,
         order_desk::hook_cancel,
+        order_desk::hook_hand_over,
         desk::reviews,
         desk::answer_review,
         desk::undo_answer,
@@ -83,11 +85,12 @@ use super::{
         people::check_config,
         me::join,
         me::me,
-        me::entry,
+        entering::entry,
         me::signed,
         me::contest,
         me::forget,
-        me::check_entry,
+        entering::check_entry,
+        entering::refused,
         live::live,
         metrics::metrics,
         routes::healthz

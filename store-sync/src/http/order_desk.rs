@@ -183,6 +183,26 @@ impl Context {
         Ok(ChannelOrder { order: row.into(), handover_code: (!over).then_some(code) })
     }
 
+    /// The code must be the order's. Whoever guesses waits longer and longer, as at sign-in.
+    async fn expect_code(&self, who: Option<Person>, order: &str, code: String) -> Result<(), Trouble> {
+        let tries = format!("order {order}");
+        if let Some(wait_s) = self.tries.wait_s(&tries, wall_us()) {
+            return Err(Trouble::Refused(format!("too many wrong codes: try again in {wait_s} s")));
+        }
+        let of = order.to_owned();
+        if self.at_desk(move |desk| desk.is_handover_code(&of, &code)).await? {
+            self.tries.right(&tries);
+            return Ok(());
+        }
+        self.tries.wrong(&tries, wall_us());
+        let of = order.to_owned();
+        self.at_desk(move |desk| {
+            desk.note(who.as_ref(), "order.hand_over", &of, "wrong code", false, wall_us())
+        })
+        .await?;
+        Err(Trouble::Refused("this is not the order's code".into()))
+    }
+
     /// Reads a channel's signed request.
     pub(super) async fn heard<T: serde::de::DeserializeOwned>(
         &self,
@@ -275,25 +295,8 @@ pub(super) async fn hand_over(
     Json(asked): Json<HandOver>,
 ) -> Result<Json<bool>, Trouble> {
     let HandOver { order, code } = asked;
-    // Whoever guesses waits longer and longer, as at sign-in.
-    let tries = format!("order {order}");
-    if let Some(wait_s) = context.tries.wait_s(&tries, wall_us()) {
-        return Err(Trouble::Refused(format!("too many wrong codes: try again in {wait_s} s")));
-    }
-    let of = order.clone();
-    let right = context.at_desk(move |desk| desk.is_handover_code(&of, &code)).await?;
-    if !right {
-        context.tries.wrong(&tries, wall_us());
-        let of = order.clone();
-        context
-            .at_desk(move |desk| {
-                desk.note(Some(&person), "order.hand_over", &of, "wrong code", false, wall_us())
-            })
-            .await?;
-        return Err(Trouble::Refused("this is not the order's code".into()));
-    }
-    context.tries.right(&tries);
     let subject = order.clone();
+    context.expect_code(Some(person.clone()), &order, code).await?;
     context
         .order_step(&person, "order.hand_over", &subject, "", move |book| book.hand_over(&order, wall_us()))
         .await
@@ -404,5 +407,27 @@ pub(super) async fn hook_cancel(
     let order = store_id(&channel, &asked.order);
     let of = order.clone();
     context.at_book(move |book| Ok(((), book.call_off(&of, &asked.reason, wall_us())?))).await?;
+    Ok(Json(context.channel_order(order).await?))
+}
+
+/// The customer has the order, where no staff of the store hand it out: the channel's locker took the code, or its courier or
+/// agent did.
+#[utoipa::path(post, path = "/api/hooks/orders/{channel}/hand-over", params(("channel" = String, Path, description = "The channel's name.")), request_body = HandOver,
+    responses((status = 200, description = "As it is now.", body = ChannelOrder), (status = 401, description = "The signature is not the channel's."), (status = 409, description = "The code is wrong, the order is not ready, or staff hand it over at the counter.")))]
+pub(super) async fn hook_hand_over(
+    State(context): State<Context>,
+    Path(channel): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<ChannelOrder>, Trouble> {
+    let asked: HandOver = context.heard(&channel, &headers, &body).await?;
+    let order = store_id(&channel, &asked.order);
+    let ChannelOrder { order: known, .. } = context.channel_order(order.clone()).await?;
+    if known.is_for_the_counter() {
+        return Err(Trouble::Refused("staff hand this order over at the counter".into()));
+    }
+    context.expect_code(None, &order, asked.code).await?;
+    let of = order.clone();
+    context.at_book(move |book| Ok(((), book.hand_over(&of, wall_us())?))).await?;
     Ok(Json(context.channel_order(order).await?))
 }

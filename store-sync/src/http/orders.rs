@@ -4,7 +4,7 @@
 
 use axum::Json;
 use axum::extract::{Query, State};
-use linefree_bus::payload::{OrderChanged, TaskChanged};
+use linefree_bus::payload::{Handover, OrderChanged, TaskChanged};
 use linefree_domain::orders::reorder::Supply;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -52,6 +52,13 @@ pub(super) struct Task {
     task: TaskChanged,
     /// When it last changed.
     changed_us: i64,
+}
+
+impl Order {
+    /// Do staff of the store hand it over?
+    pub(super) fn is_for_the_counter(&self) -> bool {
+        !matches!(self.order.handover, Some(Handover::Locker | Handover::Courier | Handover::Agent))
+    }
 }
 
 impl From<OrderRow> for Order {

@@ -9,6 +9,7 @@ use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use linefree_domain::payment::{Answer, AskKind, TripState};
+use linefree_domain::units::Money;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -46,7 +47,9 @@ pub(super) struct Payment {
     captured_minor: i64,
     /// Paid back.
     refunded_minor: i64,
-    /// What the gateway is being asked: `authorise`, `capture`, `release` or `refund`.
+    /// Of what was taken, what the gateway was told is in dispute.
+    disputed_minor: i64,
+    /// What the gateway is being asked: `authorise`, `capture`, `release`, `refund` or `contest`.
     asking: Option<&'static str>,
     /// How much of it, minor units.
     asking_minor: Option<i64>,
@@ -85,12 +88,40 @@ pub(super) struct UpiTold {
     reason: Option<String>,
 }
 
+/// What a gateway says of a question that it had answered with `pending`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum GatewaySaid {
+    /// It is done.
+    Approved,
+    /// No.
+    Declined,
+    /// What was held is not held any more.
+    Expired,
+}
+
+/// A hosted gateway calls back.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GatewayTold {
+    /// The `Idempotency-Key` of the question.
+    key: String,
+    state: GatewaySaid,
+    /// What it calls the authorisation.
+    #[serde(default)]
+    reference: Option<String>,
+    /// Why not, for people.
+    #[serde(default)]
+    reason: Option<String>,
+}
+
 fn ask_name(kind: AskKind) -> &'static str {
     match kind {
         AskKind::Authorise => "authorise",
         AskKind::Capture => "capture",
         AskKind::Release => "release",
         AskKind::Refund => "refund",
+        AskKind::Contest => "contest",
     }
 }
 
@@ -119,6 +150,7 @@ fn payment(row: TripRow, payments: &Payments) -> Payment {
         authorised_minor: trip.authorised.minor,
         captured_minor: trip.captured.minor,
         refunded_minor: trip.refunded.minor,
+        disputed_minor: trip.disputed.minor,
         asking: ask.map(|a| ask_name(a.kind)),
         asking_minor: ask.map(|a| a.amount.minor),
         silences: ask.map_or(0, |a| a.silences),
@@ -143,17 +175,6 @@ impl Context {
         self.progress.caught_up(super::PROJECTED_WITHIN).await;
         let done = tokio::task::spawn_blocking(move || act(&payments)).await;
         done.map_err(|_| Trouble::Failed)?.map_err(Trouble::of)
-    }
-
-    /// What a credential has left unpaid; an error says so to whoever wants to enter.
-    pub(super) async fn may_enter(&self, credential: &str) -> Result<(), Trouble> {
-        let Some(payments) = self.payments.clone() else { return Ok(()) };
-        let of = credential.to_owned();
-        let open_minor = self.ask(move |ledger| ledger.bad_debt_minor(&of)).await?;
-        let currency = payments.at_book(|book| Ok(book.currency())).map_err(Trouble::of)?;
-        let owes = Some((linefree_domain::units::Money::from_minor(open_minor), currency));
-        // No risk service is connected: what it would say goes here.
-        linefree_domain::payment::may_enter(owes, None).map_err(|why| Trouble::Refused(why.to_string()))
     }
 }
 
@@ -231,14 +252,15 @@ pub(super) async fn upi_told(
                     return Ok(if known { Some(0) } else { None });
                 };
                 let asked = row.trip.ask.as_ref().map_or(0, |a| a.amount.minor);
-                if told.paid && asked != told.amount_minor {
+                let paid = Money::from_minor(told.amount_minor);
+                if told.paid && !row.trip.has_asked_for(paid) {
                     return Err(LedgerError::Refused(format!(
                         "amount_minor is {}, but {asked} was asked for: people must look",
                         told.amount_minor
                     )));
                 }
                 let answer = if told.paid {
-                    Answer::Approved(None)
+                    Answer::Paid(paid)
                 } else {
                     Answer::Declined(told.reason.unwrap_or_else(|| "the payer did not pay".to_owned()))
                 };
@@ -248,6 +270,41 @@ pub(super) async fn upi_told(
         })
         .await?;
     let seq = found.ok_or(Trouble::NotFound("nobody waits for a payment with this reference"))?;
+    context.written.tell(seq);
+    Ok(Json(seq > 0))
+}
+
+/// A hosted gateway answers a question that it had left pending. Signed as Standard Webhooks says; told twice, it counts once.
+#[utoipa::path(post, path = "/api/hooks/payments/gateway", request_body = GatewayTold,
+    responses((status = 200, description = "Noted; `false` when it was known.", body = bool), (status = 401, description = "The signature is not the gateway's."), (status = 404, description = "Nobody has asked under this key."), (status = 409, description = "The key is none.")))]
+pub(super) async fn gateway_told(
+    State(context): State<Context>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<bool>, Trouble> {
+    let GatewayTold { key, state, reference, reason } = context.heard(CALLBACKS, &headers, &body).await?;
+    let answer = match state {
+        GatewaySaid::Approved => Answer::Approved(reference),
+        GatewaySaid::Declined => Answer::Declined(reason.unwrap_or_else(|| "declined".to_owned())),
+        GatewaySaid::Expired => Answer::Expired,
+    };
+    let found = context
+        .at_payments(move |payments| {
+            payments.at_book(|book| {
+                let trip = match key.rsplit_once(':') {
+                    Some((visit, _)) => book.reader().trip(visit, book.currency())?,
+                    None => None,
+                };
+                // A key of a step that was never begun is nobody's.
+                let step = key.rsplit_once(':').and_then(|(_, step)| step.parse::<u32>().ok());
+                if !trip.is_some_and(|row| step.is_some_and(|step| (1..=row.trip.step).contains(&step))) {
+                    return Ok(None);
+                }
+                book.called_back(&key, &answer, wall_us()).map(Some)
+            })
+        })
+        .await?;
+    let seq = found.ok_or(Trouble::NotFound("nobody has asked under this key"))?;
     context.written.tell(seq);
     Ok(Json(seq > 0))
 }

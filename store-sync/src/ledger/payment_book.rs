@@ -8,7 +8,7 @@ use std::path::Path;
 use linefree_bus::payload::{self as told, EventBody, PaymentAsk, PaymentChanged};
 use linefree_domain::ids::VisitId;
 use linefree_domain::payment::{
-    Answer, Ask, AskKind, Bill, Policy, Trip, TripState, answered, begin, next, try_again,
+    Answer, Ask, AskKind, Bill, Policy, Trip, TripState, answered, begin, next, revised, try_again,
 };
 use linefree_domain::time::StoreTime;
 use linefree_domain::units::{Currency, Money};
@@ -38,14 +38,14 @@ const TRIPS: &str = "SELECT v.visit, v.credential, p.visit IS NOT NULL AS ended,
     coalesce(p.charge_minor + p.answered_minor - p.refunded_minor, 0) AS owed,
     coalesce(p.open_minor, 0) AS open_minor, coalesce(p.contested_minor, 0) AS contested_minor,
     coalesce(t.currency, p.currency) AS currency, t.state, t.step, t.ask,
-    t.ask_minor, t.ask_since_us, t.silences, t.pending, t.authorised_minor, t.captured_minor, t.refunded_minor,
-    t.hold_declined, t.reference, t.reason, t.changed_us
+    t.ask_minor, t.ask_earlier, t.ask_since_us, t.silences, t.pending, t.authorised_minor, t.captured_minor,
+    t.refunded_minor, t.disputed_minor, t.hold_declined, t.reference, t.reason, t.changed_us
   FROM (SELECT visit, credential, left_us AS at_us FROM receipts UNION ALL
         SELECT visit, credential, opened_us FROM visits WHERE visit NOT IN (SELECT visit FROM receipts)) v
   LEFT JOIN payments p USING (visit) LEFT JOIN trips t USING (visit)";
 
 same!(core_state, told_state, told::TripState, TripState, Open, BadDebt, ByHand);
-same!(core_kind, told_kind, told::AskKind, AskKind, Authorise, Capture, Release, Refund);
+same!(core_kind, told_kind, told::AskKind, AskKind, Authorise, Capture, Release, Refund, Contest);
 
 fn told_trip(trip: &Trip) -> EventBody {
     EventBody::PaymentChanged(PaymentChanged {
@@ -56,6 +56,7 @@ fn told_trip(trip: &Trip) -> EventBody {
         ask: trip.ask.as_ref().map(|a| PaymentAsk {
             ask: told_kind(a.kind),
             amount_minor: a.amount.minor,
+            earlier_minor: a.earlier.iter().map(|m| m.minor).collect(),
             since_us: a.since.micros,
             silences: a.silences,
             pending: a.pending,
@@ -63,6 +64,7 @@ fn told_trip(trip: &Trip) -> EventBody {
         authorised_minor: trip.authorised.minor,
         captured_minor: trip.captured.minor,
         refunded_minor: trip.refunded.minor,
+        disputed_minor: trip.disputed.minor,
         hold_declined: trip.hold_declined,
         reference: trip.reference.as_ref().map(|r| r.chars().take(200).collect()),
         reason: trip.reason.as_ref().map(|r| r.chars().filter(|c| !c.is_control()).take(500).collect()),
@@ -84,7 +86,7 @@ fn row_of(r: &Row<'_>, own: Currency) -> rusqlite::Result<Option<TripRow>> {
         trip.state = core_state(value(r, "state")?);
         trip.step = r.get("step")?;
         (trip.authorised, trip.captured) = (money("authorised_minor")?, money("captured_minor")?);
-        trip.refunded = money("refunded_minor")?;
+        (trip.refunded, trip.disputed) = (money("refunded_minor")?, money("disputed_minor")?);
         trip.hold_declined = r.get("hold_declined")?;
         (trip.reference, trip.reason) = (r.get("reference")?, r.get("reason")?);
         trip.ask = match value::<Option<told::AskKind>>(r, "ask")? {
@@ -92,6 +94,7 @@ fn row_of(r: &Row<'_>, own: Currency) -> rusqlite::Result<Option<TripRow>> {
             Some(kind) => Some(Ask {
                 kind: core_kind(kind),
                 amount: money("ask_minor")?,
+                earlier: minors(r, "ask_earlier")?,
                 since: StoreTime::from_micros(r.get("ask_since_us")?),
                 silences: r.get("silences")?,
                 pending: r.get("pending")?,
@@ -105,6 +108,13 @@ fn row_of(r: &Row<'_>, own: Currency) -> rusqlite::Result<Option<TripRow>> {
         contested: money("contested_minor")?,
     };
     Ok(Some(TripRow { trip, bill, credential: r.get("credential")?, changed_us }))
+}
+
+/// Amounts that a column holds as a JSON list.
+fn minors(r: &Row<'_>, column: &str) -> rusqlite::Result<Vec<Money>> {
+    let text: Option<String> = r.get(column)?;
+    let list: Vec<i64> = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    Ok(list.into_iter().map(Money::from_minor).collect())
 }
 
 impl LedgerReader {
@@ -161,6 +171,7 @@ impl LedgerReader {
                     AND (t.visit IS NOT NULL OR v.at_us > ?2) AND
                     (coalesce(t.captured_minor - t.refunded_minor, 0)
                        <> p.charge_minor + p.answered_minor - p.refunded_minor
+                     OR (t.captured_minor > t.refunded_minor AND t.disputed_minor <> p.contested_minor)
                      OR (t.authorised_minor > 0 AND p.open_minor = 0 AND p.contested_minor = 0)))
                 OR (?1 AND p.visit IS NULL AND t.visit IS NULL AND v.at_us > ?2)
              ORDER BY v.visit LIMIT 1000",
@@ -284,6 +295,25 @@ impl PaymentBook {
             (row.trip.ask.is_some() && row.trip.key() == key).then(|| answered(&row.trip, answer, &row.bill))
         })?;
         Ok(seq)
+    }
+
+    /// A gateway answers by itself, by the question's key. Returns the event's place, 0 when nothing was written.
+    ///
+    /// # Errors
+    /// [`LedgerError::Refused`] when the key is none of a question's.
+    pub fn called_back(&mut self, key: &str, answer: &Answer, now_us: i64) -> Result<u64, LedgerError> {
+        let Some((visit, _)) = key.rsplit_once(':') else {
+            return Err(LedgerError::Refused(format!("key: {key:?} is no question's")));
+        };
+        self.answered(visit, key, answer, now_us)
+    }
+
+    /// The question that waits for the payer follows the bill. Returns the event's place, 0 when nothing was written.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn revise(&mut self, visit: &str, now_us: i64) -> Result<u64, LedgerError> {
+        Ok(self.change(visit, now_us, |row| revised(&row.trip, &row.bill))?.1)
     }
 
     /// People try again. Returns the event's place, 0 when nothing was written.

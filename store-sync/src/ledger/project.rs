@@ -356,9 +356,19 @@ fn item_attributed(conn: &Connection, by: &By<'_>, at_us: i64, e: &ItemAttribute
         execute(
             conn,
             "INSERT INTO attribution_candidates
-               (shelf_source, shelf_epoch, shelf_seq, rank, visit, sku, quantity, probability)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            params![e.shelf_source, shelf_epoch, shelf_seq, rank, c.visit, c.sku, c.quantity, c.probability],
+               (shelf_source, shelf_epoch, shelf_seq, rank, visit, robot, sku, quantity, probability)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                e.shelf_source,
+                shelf_epoch,
+                shelf_seq,
+                rank,
+                c.visit,
+                c.robot,
+                c.sku,
+                c.quantity,
+                c.probability
+            ],
         )?;
     }
     Ok(())

@@ -291,7 +291,7 @@ impl LedgerReader {
                 |r| Ok((r.get(0)?, r.get(1)?)),
             )?;
             row.candidates = self.all(
-                "SELECT visit, sku, quantity, probability FROM attribution_candidates
+                "SELECT visit, sku, quantity, probability, robot FROM attribution_candidates
                  WHERE shelf_source = ? AND shelf_epoch = ? AND shelf_seq = ? ORDER BY rank",
                 key,
                 |r| {
@@ -300,6 +300,7 @@ impl LedgerReader {
                         sku: r.get(1)?,
                         quantity: r.get(2)?,
                         probability: r.get(3)?,
+                        robot: r.get(4)?,
                     })
                 },
             )?;

@@ -119,6 +119,8 @@ pub struct ReceiptRow {
 pub struct CandidateRow {
     /// Who.
     pub visit: Option<String>,
+    /// Who, when it is a robot.
+    pub robot: Option<String>,
     /// What.
     pub sku: Option<String>,
     /// Taken (positive) or put back (negative).

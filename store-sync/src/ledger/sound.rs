@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use linefree_bus::payload::{EventBody, Line};
+use linefree_domain::payment::MAX_EARLIER;
 
 /// The largest amount, minor units.
 const MAX_MINOR: i64 = 1_000_000_000_000;
@@ -120,6 +121,7 @@ pub(super) fn unsound(body: &EventBody) -> Check {
             within("the number of candidates", e.candidates.len(), 0, 1000)?;
             for c in &e.candidates {
                 maybe_id("visit", c.visit.as_deref())?;
+                words("robot", c.robot.as_deref().unwrap_or_default(), 200)?;
                 maybe_id("sku", c.sku.as_deref())?;
                 within("probability", c.probability, 0.0, 1.0)?;
             }
@@ -170,8 +172,11 @@ pub(super) fn unsound(body: &EventBody) -> Check {
             amount("authorised_minor", e.authorised_minor)?;
             amount("captured_minor", e.captured_minor)?;
             within("refunded_minor", e.refunded_minor, 0, e.captured_minor)?;
+            amount("disputed_minor", e.disputed_minor)?;
             if let Some(ask) = &e.ask {
-                within("ask.amount_minor", ask.amount_minor, 1, MAX_MINOR)?;
+                amount("ask.amount_minor", ask.amount_minor)?;
+                within("the number of earlier amounts", ask.earlier_minor.len(), 0, MAX_EARLIER)?;
+                ask.earlier_minor.iter().try_for_each(|minor| amount("ask.earlier_minor", *minor))?;
             }
             words("reference", e.reference.as_deref().unwrap_or_default(), 200)?;
             words("reason", e.reason.as_deref().unwrap_or_default(), 1000)

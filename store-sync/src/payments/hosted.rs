@@ -1,9 +1,11 @@
 //! A hosted payment gateway over HTTPS.
 //!
-//! `POST {url}/authorisations`, `/captures`, `/releases`, `/refunds` with the header `Idempotency-Key` and the body
+//! `POST {url}/authorisations`, `/captures`, `/releases`, `/refunds`, `/contests` with the header `Idempotency-Key` and the body
 //! `{"amount_minor", "currency", "token", "authorisation"}`; the answer is 200 with `{"state": "approved" | "declined" |
 //! "expired" | "pending", "reference", "reason"}`. Everything else (another status, a time-out, a body that is none) is
-//! silence, and is asked again under the same key. The store's own key for the gateway comes from a file, read anew for
+//! silence, and is asked again under the same key. A contest says how much of what was taken is in dispute now, 0 when that is
+//! over; a gateway that takes none answers 404, 405 or 501. After `pending` the gateway calls back
+//! (`POST /api/hooks/payments/gateway` of the store). The store's own key for the gateway comes from a file, read anew for
 //! each question, and goes nowhere in the clear except on this machine. An adapter of this size is what a real gateway
 //! needs.
 
@@ -67,6 +69,7 @@ pub fn path_of(kind: AskKind) -> &'static str {
         AskKind::Capture => "captures",
         AskKind::Release => "releases",
         AskKind::Refund => "refunds",
+        AskKind::Contest => "contests",
     }
 }
 
@@ -108,6 +111,9 @@ impl Hosted {
         let mut response =
             request.send(&body[..]).map_err(|e| format!("the gateway cannot be reached: {e}"))?;
         let status = response.status().as_u16();
+        if question.kind == AskKind::Contest && matches!(status, 404 | 405 | 501) {
+            return Ok(Answer::Declined("the gateway takes no contests".to_owned()));
+        }
         if status != 200 {
             return Err(format!("the gateway answers with status {status}"));
         }

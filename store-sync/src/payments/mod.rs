@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use linefree_domain::payment::{Answer, AskKind, Policy};
+use linefree_domain::payment::{Answer, AskKind, Policy, revised};
 use linefree_domain::units::{Currency, Money};
 
 use crate::clock::wall_us;
@@ -67,6 +67,12 @@ pub trait Gateway: Send + Sync {
 
     /// Asks. Whatever cannot be understood is silence: it is asked again.
     fn ask(&self, question: &Question<'_>) -> Answer;
+
+    /// Gives the answers that it tells by itself to `hear`, by their question's key, each until it was heard. Gateways that
+    /// call the store's server back have none.
+    fn call_back(&self, hear: &mut dyn FnMut(&str, &Answer) -> bool) {
+        let _ = hear;
+    }
 }
 
 /// Is it a card's number? 13 to 19 digits whose check digit is right (Luhn, ISO/IEC 7812-1).
@@ -205,9 +211,18 @@ impl Payments {
         let began = Instant::now();
         let open = self.at_book(|book| book.open_trips(self.policy.hold.minor > 0))?;
         let mut done = Stepped { asked: 0, waiting: false, looked_for: began.elapsed() };
+        self.gateway.call_back(&mut |key, answer| {
+            done.waiting = true;
+            let heard = self.at_book(|book| book.called_back(key, answer, wall_us().max(now_us)));
+            heard.inspect(|seq| stored(*seq)).is_ok()
+        });
         for row in open {
             let due = |row: &TripRow| row.trip.retry_at(&self.policy).is_some_and(|at| at.micros <= now_us);
             let row = if row.trip.ask.is_some() {
+                if revised(&row.trip, &row.bill).is_some() {
+                    let visit = row.trip.id.to_string();
+                    stored(self.at_book(|book| book.revise(&visit, now_us))?);
+                }
                 if !due(&row) {
                     done.waiting |= row.trip.retry_at(&self.policy).is_some();
                     continue;

@@ -11,6 +11,7 @@
 //! | `down` | never answers |
 //! | `flaky` | answers HTTP 500 some of the time, or too late: before or after it has done what it was asked |
 //! | `no-refund` | declines refunds |
+//! | `twice` | does not answer a capture at once, and calls back twice |
 //! | anything else | approves |
 
 use std::collections::BTreeMap;
@@ -36,6 +37,12 @@ pub struct Done {
     pub captured_minor: i64,
     /// Paid back, all in all.
     pub refunded_minor: i64,
+    /// In dispute now, by visit, minor units.
+    #[serde(default)]
+    pub disputed_minor: BTreeMap<String, i64>,
+    /// How often each question is still to be called back about.
+    #[serde(default)]
+    calls: BTreeMap<String, u32>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -164,6 +171,12 @@ fn decide(done: &mut Done, question: &Question<'_>, token: &str) -> Said {
             done.refunded_minor += amount;
             Said::Approved(None)
         }
+        AskKind::Contest => {
+            let visit = question.key.rsplit_once(':').map_or(question.key, |(visit, _)| visit).to_owned();
+            done.disputed_minor.insert(visit, amount);
+            done.disputed_minor.retain(|_, minor| *minor > 0);
+            Said::Approved(None)
+        }
     }
 }
 
@@ -182,19 +195,49 @@ impl Gateway for Sandbox {
         if flake == Some(Flake::Before) {
             return Answer::Silence("HTTP 500".to_owned());
         }
+        if done.calls.contains_key(question.key) {
+            return Answer::Pending;
+        }
         if let Some(before) = done.answers.get(question.key) {
             return flake.map_or_else(|| before.clone().into(), Flake::silence);
         }
         let mut new = done.clone();
         let said = decide(&mut new, question, token);
         new.answers.insert(question.key.to_owned(), said.clone());
+        let calls = token.contains("twice") && question.kind == AskKind::Capture;
+        if calls {
+            new.calls.insert(question.key.to_owned(), 2);
+        }
         if let Err(e) = self.keep(&new) {
             return Answer::Silence(format!("the sandbox cannot write {}: {e}", self.path.display()));
         }
         *done = new;
+        if calls {
+            return Answer::Pending;
+        }
         if token.contains("slow") {
             return Answer::Silence("the answer was lost".to_owned());
         }
         flake.map_or_else(|| said.into(), Flake::silence)
+    }
+
+    fn call_back(&self, hear: &mut dyn FnMut(&str, &Answer) -> bool) {
+        // Called back without the lock: whoever hears may ask.
+        for key in self.done().calls.into_keys() {
+            let Some(said) = self.done().answers.remove(&key) else { continue };
+            if !hear(&key, &said.into()) {
+                continue;
+            }
+            let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut new = done.clone();
+            if let Some(left) = new.calls.get_mut(&key) {
+                *left = left.saturating_sub(1);
+            }
+            new.calls.retain(|_, left| *left > 0);
+            // What cannot be kept is called back about once more.
+            if self.keep(&new).is_ok() {
+                *done = new;
+            }
+        }
     }
 }

@@ -199,6 +199,7 @@ impl Gateway for Upi {
             AskKind::Capture => Answer::Pending,
             AskKind::Release => Answer::Approved(None),
             AskKind::Refund => Answer::Declined("UPI refunds are made in the bank's console".to_owned()),
+            AskKind::Contest => Answer::Declined("UPI disputes are told in the bank's console".to_owned()),
         }
     }
 }

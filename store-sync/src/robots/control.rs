@@ -10,13 +10,16 @@ use linefree_bus::vda5050::factsheet::Factsheet;
 use linefree_bus::vda5050::order::{Action, InstantActions, Order};
 use linefree_bus::vda5050::state::{Connection, ConnectionState, State};
 use linefree_bus::vda5050::{Header, RobotId};
+use linefree_domain::fulfilment::fleet::Pace;
 use linefree_domain::fulfilment::road_map::{MapError, RoadMap};
+use linefree_domain::fulfilment::tour::Counters;
 use linefree_domain::fulfilment::traffic::{Traffic, TrafficError};
 use linefree_domain::ids::PlateIndex;
 use linefree_domain::layout::{RobotFloor, StoreLayout};
 use nalgebra::Point2;
 
 use super::handlings::HandlingLog;
+use super::sharing::FIRST_PACE_M_S;
 use super::trip::Ground;
 use super::vehicle::{Link, Vehicle, Whereabouts};
 use super::{RobotTask, RobotTaskKind, STAFF, TaskState, TaskUpdate};
@@ -108,6 +111,10 @@ pub struct MasterControl {
     plates: BTreeMap<String, PlateIndex>,
     plate_ids: Vec<String>,
     pub(super) traffic: Traffic,
+    /// Where orders are handed over.
+    pub(super) counters: Counters,
+    /// How fast robots get on.
+    pub(super) pace: Pace,
     pub(super) vehicles: Vec<Vehicle>,
     by_id: BTreeMap<RobotId, usize>,
     pub(super) tasks: BTreeMap<String, TaskRecord>,
@@ -140,7 +147,10 @@ impl MasterControl {
         let by_id = vehicles.iter().enumerate().map(|(i, v)| (v.id.clone(), i)).collect();
         let plate_ids: Vec<String> = layout.plates.iter().map(|p| p.id.to_string()).collect();
         let plates = plate_ids.iter().enumerate().map(|(i, id)| (id.clone(), PlateIndex(i))).collect();
+        let stations: Vec<usize> = floor.station(super::COUNTER).collect();
         Ok(Self {
+            counters: Counters::new(&map, &stations),
+            pace: Pace::new(FIRST_PACE_M_S),
             floor,
             map,
             plates,

@@ -1,29 +1,19 @@
-//! Which robot takes which tasks, where each goes next, and when it is charged.
-//!
-//! Tasks are chosen by least slack ([`Dispatcher`]): the one with the least time to spare, and with it, where a robot
-//! takes several along, those that lie on its way. Picks of one destination go together; other tasks go alone. A robot
-//! goes home when it has nothing to do, when its battery is low, and when its next stop stays occupied, so that nobody
+//! Where each robot goes next, and when it is charged; who takes what is decided in [`super::sharing`]. A robot goes home when it has nothing to do, when its battery is low, and when its next stop stays occupied, so that nobody
 //! waits for it. Charging is asked for by the standard's `startCharging` at home and ended by `stopCharging` at the
 //! first node of its next order, where the robot's factsheet knows them.
 
 use linefree_bus::vda5050::factsheet::ActionScope;
 use linefree_bus::vda5050::order::{Action, ActionParameter};
 use linefree_bus::vda5050::state::State;
-use linefree_domain::fulfilment::dispatch::{Choice, Dispatcher, Estimate, Job as Wanted, tour};
 
 use super::control::{MasterControl, Stage, TaskRecord};
 use super::steering::work_id;
 use super::trip::{Purpose, Trip};
-use super::vehicle::{
-    CHARGE_BELOW, Job, LOW_BATTERY, Link, Progress, Stop, StopAt, Vehicle, Whereabouts, Work,
-};
+use super::vehicle::{CHARGE_BELOW, Job, Link, Progress, Stop, StopAt, Vehicle, Whereabouts, Work};
 use super::{COUNTER, RobotTask, RobotTaskKind, STOCK, TaskState};
 
 /// A robot waits so long for its next stop before it goes home to be out of the way.
 const BLOCKED_US: i64 = 10_000_000;
-
-/// What estimates are made of: people and other robots are about.
-const ESTIMATE: Estimate = Estimate { m_per_s: 0.6, pick_s: 22.0, hand_over_s: 10.0 };
 
 impl MasterControl {
     /// Decides everything that can be decided now.
@@ -44,7 +34,7 @@ impl MasterControl {
         if strays {
             return;
         }
-        self.dispatch(now_us);
+        self.share_out(now_us);
         for v in 0..self.vehicles.len() {
             if self.is_ready(v) {
                 self.go_on(v, now_us);
@@ -54,7 +44,7 @@ impl MasterControl {
     }
 
     /// Can a robot be sent somewhere now?
-    fn is_ready(&self, v: usize) -> bool {
+    pub(super) fn is_ready(&self, v: usize) -> bool {
         let vehicle = &self.vehicles[v];
         vehicle.whereabouts == Whereabouts::Known
             && vehicle.trip.is_none()
@@ -89,30 +79,8 @@ impl MasterControl {
         !broken && !tidy && !record.shunned.contains(&v)
     }
 
-    /// Gives tasks to robots that have none.
-    fn dispatch(&mut self, now_us: i64) {
-        for v in 0..self.vehicles.len() {
-            let vehicle = &self.vehicles[v];
-            let free = vehicle.job.is_none()
-                && self.is_ready(v)
-                && self.traffic.at_rest(v)
-                && now_us >= vehicle.rest_until_us
-                && !vehicle.carries_leftovers()
-                && vehicle.charge() >= LOW_BATTERY;
-            // What an earlier run has had it pick, it brings, however it is.
-            if self.is_ready(v) && vehicle.job.is_none() && self.take_up(v) {
-                continue;
-            }
-            let Some(from) = self.traffic.at(v).filter(|_| free) else { continue };
-            let chosen = self.choose(v, from, now_us);
-            if !chosen.is_empty() {
-                self.give(v, from, &chosen);
-            }
-        }
-    }
-
     /// A task whose goods are on the robot already.
-    fn take_up(&mut self, v: usize) -> bool {
+    pub(super) fn take_up(&mut self, v: usize) -> bool {
         let waits = |task: &str| self.tasks.get(task).is_some_and(|t| t.stage == Stage::Waiting);
         let done: Vec<(String, Progress)> = self.vehicles[v]
             .done
@@ -145,85 +113,7 @@ impl MasterControl {
         false
     }
 
-    /// The tasks that a robot takes next.
-    fn choose(&self, v: usize, from: usize, now_us: i64) -> Vec<String> {
-        let open: Vec<&TaskRecord> =
-            self.tasks.values().filter(|t| t.stage == Stage::Waiting && self.may_ever(v, t)).collect();
-        let wanted = |records: &[&TaskRecord]| -> Vec<Wanted> {
-            let near = |r: &TaskRecord| {
-                let far_m = |b: &usize| self.map.far_m(*b, from);
-                r.bays.iter().copied().min_by(|a, b| far_m(a).total_cmp(&far_m(b)))
-            };
-            let one = |(i, r): (usize, &&TaskRecord)| Wanted {
-                id: i as u64,
-                placed_us: r.placed_us,
-                due_us: r.task.due_us,
-                bays: near(r).into_iter().collect(),
-            };
-            records.iter().enumerate().map(one).collect()
-        };
-        let counter = self.floor.station(COUNTER).next().unwrap_or(self.vehicles[v].post.home);
-        let by = |room: usize| Dispatcher { map: &self.map, from, counter, room, estimate: ESTIMATE };
-        let first = by(1).choose(Choice::LeastSlack, &wanted(&open), now_us);
-        let Some(first) = first.first().and_then(|i| open.get(*i)) else { return Vec::new() };
-        let alone = vec![first.task.task.clone()];
-        if self.floor.totes < 2 || first.task.kind != RobotTaskKind::Pick {
-            return alone;
-        }
-        let alike: Vec<&TaskRecord> = open
-            .iter()
-            .copied()
-            .filter(|r| r.task.kind == RobotTaskKind::Pick && r.task.deliver_to == first.task.deliver_to)
-            .collect();
-        let chosen = by(self.floor.totes).choose(Choice::LeastSlack, &wanted(&alike), now_us);
-        chosen.iter().filter_map(|i| alike.get(*i)).map(|r| r.task.task.clone()).collect()
-    }
-
-    /// Makes tasks the job of a robot: first everything is taken, on a short tour, then everything is given.
-    fn give(&mut self, v: usize, from: usize, chosen: &[String]) {
-        let mut takes: Vec<(usize, Stop)> = Vec::new();
-        let mut gives: Vec<Stop> = Vec::new();
-        let add = |stops: &mut Vec<Stop>, at: StopAt, work: (String, Work)| match stops
-            .iter_mut()
-            .find(|s| s.at == at)
-        {
-            Some(stop) => stop.work.push(work),
-            None => stops.push(Stop { at, work: vec![work] }),
-        };
-        for task in chosen {
-            let Some(record) = self.tasks.get(task) else { continue };
-            let (take, give) = ends(&record.task, record.plate, |id| self.plates_of(id));
-            let far_m = |b: &usize| self.map.far_m(*b, from);
-            let bay = record.bays.iter().copied().min_by(|a, b| far_m(a).total_cmp(&far_m(b)));
-            let work = if record.task.kind == RobotTaskKind::Tidy { Work::Tidy } else { Work::Pick };
-            takes.push((bay.unwrap_or(from), Stop { at: take, work: vec![(task.clone(), work)] }));
-            if let Some(give) = give {
-                add(&mut gives, give, (task.clone(), Work::Drop));
-            }
-        }
-        let bays: Vec<usize> = takes.iter().map(|(bay, _)| *bay).collect();
-        let (order, _) = tour(&self.map, from, &bays);
-        let mut stops: Vec<Stop> = Vec::new();
-        for bay in order {
-            if let Some(i) = takes.iter().position(|(b, _)| *b == bay) {
-                let (_, stop) = takes.remove(i);
-                for work in stop.work {
-                    add(&mut stops, stop.at.clone(), work);
-                }
-            }
-        }
-        stops.extend(gives);
-        self.vehicles[v].job = Some(Job { tasks: chosen.to_vec(), stops: stops.into() });
-        let name = self.vehicles[v].id.to_string();
-        for task in chosen {
-            if let Some(record) = self.tasks.get_mut(task) {
-                record.stage = Stage::On(v);
-            }
-            self.tell(task, TaskState::Assigned, Some(name.clone()), None);
-        }
-    }
-
-    fn plates_of(&self, id: &str) -> Option<StopAt> {
+    pub(super) fn plates_of(&self, id: &str) -> Option<StopAt> {
         self.plate(id).map(StopAt::Plate)
     }
 
@@ -282,19 +172,49 @@ impl MasterControl {
         }
     }
 
-    fn go_to_stop(&mut self, v: usize, here: usize, stop: &Stop, now_us: i64) -> bool {
+    /// The nearest bay of a stop that nobody has, or that the robot is at.
+    fn goal_of(&self, here: usize, stop: &Stop) -> Option<usize> {
         let mut goals: Vec<usize> = match &stop.at {
             StopAt::Plate(plate) => self.floor.bays_of(*plate).collect(),
             StopAt::Station(name) => self.floor.station(name).collect(),
         };
         goals.sort_by(|a, b| self.map.far_m(*a, here).total_cmp(&self.map.far_m(*b, here)));
-        let Some(goal) = goals.into_iter().find(|g| *g == here || self.traffic.is_free(*g)) else {
-            return false;
-        };
+        goals.into_iter().find(|g| *g == here || self.traffic.is_free(*g))
+    }
+
+    fn actions_at(&mut self, v: usize, stop: &Stop) -> Vec<Action> {
         let fresh = self.fresh_id();
-        let actions =
-            stop.work.iter().map(|(task, work)| self.work_action(v, &fresh, task, *work, stop)).collect();
+        stop.work.iter().map(|(task, work)| self.work_action(v, &fresh, task, *work, stop)).collect()
+    }
+
+    fn go_to_stop(&mut self, v: usize, here: usize, stop: &Stop, now_us: i64) -> bool {
+        let Some(goal) = self.goal_of(here, stop) else { return false };
+        let actions = self.actions_at(v, stop);
         self.drive(v, goal, Purpose::Job, actions, now_us)
+    }
+
+    /// Calls a robot that is on its way home back to the first stop of a job; `false` when it goes on home first.
+    pub(super) fn call_back(&mut self, v: usize, job: Job, now_us: i64) -> bool {
+        let Some(from) = self.base_end(v) else { return false };
+        let goal = job.stops.front().and_then(|stop| self.goal_of(from, stop));
+        if goal.is_none_or(|goal| goal == from || !self.divert(v, goal, now_us)) {
+            return false;
+        }
+        let last = job.stops.front().map(|stop| self.actions_at(v, stop)).unwrap_or_default();
+        let way: Vec<usize> = self.traffic.way(v).collect();
+        let vehicle = &mut self.vehicles[v];
+        vehicle.job = Some(job);
+        if let Some(trip) = &mut vehicle.trip {
+            trip.nodes.truncate(trip.reached);
+            trip.nodes.extend(way);
+            (trip.purpose, trip.last, trip.planned_us) = (Purpose::Job, last, now_us);
+        }
+        true
+    }
+
+    /// The last node that is released to a robot, from which it can go anywhere.
+    pub(super) fn base_end(&self, v: usize) -> Option<usize> {
+        self.traffic.way(v).nth(self.traffic.released(v))
     }
 
     /// What a robot is told to do for a task.
@@ -373,7 +293,7 @@ impl MasterControl {
 }
 
 /// Where a task's goods are taken and given.
-fn ends(
+pub(super) fn ends(
     task: &RobotTask,
     plate: linefree_domain::ids::PlateIndex,
     plate_of: impl Fn(&str) -> Option<StopAt>,

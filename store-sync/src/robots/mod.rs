@@ -5,7 +5,8 @@
 //! | [`control`] | master control: pure, `now` is passed in, messages come out |
 //! | [`vehicle`] | what is known of one robot |
 //! | [`trip`] | one order of VDA 5050: nodes released bit by bit |
-//! | `dispatching` | which robot takes what, where it goes next, charging |
+//! | `sharing` | which robot takes what |
+//! | `dispatching` | where each goes next, charging |
 //! | `steering` | what a robot's state means for its trip and its tasks |
 //! | `trouble` | time-outs, errors, lost robots, re-assignment, staff |
 //! | `finding` | robots that master control does not know the place of, at its start above all |
@@ -30,6 +31,7 @@ mod dispatching;
 mod finding;
 pub(crate) mod handlings;
 pub mod service;
+mod sharing;
 mod steering;
 pub mod trip;
 mod trouble;

@@ -132,7 +132,7 @@ impl MasterControl {
             }
             return refusal(state, trip).map_or(Follows::Nothing, Follows::Refused);
         }
-        let first = !std::mem::replace(&mut trip.accepted, true);
+        trip.accepted = true;
         if state.order_update_id == trip.update_id {
             trip.confirmed = true;
         } else if let Some(why) = refusal(state, trip)
@@ -161,11 +161,15 @@ impl MasterControl {
             }
             trip.reached = reached;
             trip.moved_us = now_us;
+            if trip.is_there() && !trip.void {
+                let took_s = (now_us - trip.began_us) as f64 * 1e-6;
+                self.pace.saw(trip.length_m(&self.map), took_s);
+            }
         }
         if state.driving && trip.purpose != Purpose::Astray && trip.reached + 1 < trip.released {
             let _ = self.traffic.leaves(v, now_us);
         }
-        if first && trip.purpose == Purpose::Job {
+        if trip.purpose == Purpose::Job {
             self.tell_underway(v);
         }
         Follows::Nothing
@@ -183,10 +187,14 @@ impl MasterControl {
 
     fn tell_underway(&mut self, v: usize) {
         let name = self.vehicles[v].id.to_string();
-        for task in self.vehicles[v].job.clone().unwrap_or_default().tasks {
-            if self.tasks.get(&task).is_some_and(|t| t.stage == Stage::On(v)) {
-                self.tell(&task, TaskState::Underway, Some(name.clone()), None);
-            }
+        let fresh = |task: &String| {
+            self.tasks
+                .get(task)
+                .is_some_and(|t| t.stage == Stage::On(v) && t.told.state == TaskState::Assigned)
+        };
+        let tasks = self.vehicles[v].job.iter().flat_map(|job| &job.tasks);
+        for task in tasks.filter(|t| fresh(t)).cloned().collect::<Vec<_>>() {
+            self.tell(&task, TaskState::Underway, Some(name.clone()), None);
         }
     }
 

@@ -59,6 +59,8 @@ pub struct Trip {
     pub handled: Vec<String>,
     /// It is over for us: nothing more is released, and the order is called off as soon as that can be.
     pub void: bool,
+    /// When the robot was sent out.
+    pub began_us: i64,
     /// When its way was last looked for anew.
     pub planned_us: i64,
     /// When the robot last got on.
@@ -98,6 +100,7 @@ impl Trip {
             confirmed: false,
             handled: Vec::new(),
             void: false,
+            began_us: now_us,
             planned_us: now_us,
             moved_us: now_us,
             moved_at: None,
@@ -114,6 +117,12 @@ impl Trip {
     #[must_use]
     pub fn is_there(&self) -> bool {
         self.reached + 1 == self.nodes.len()
+    }
+
+    /// How long its way is, metres.
+    #[must_use]
+    pub fn length_m(&self, map: &RoadMap) -> f64 {
+        self.nodes.windows(2).map(|w| map.far_m(w[1], w[0])).sum()
     }
 
     /// Makes the next message, with so many nodes in the base: the order itself, or an update of it.

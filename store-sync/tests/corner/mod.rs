@@ -28,6 +28,7 @@ pub fn settings(data: &Path) -> Settings {
         gln: None,
         access: Access::Open,
         payments: None,
+        risk: None,
         rollout: None,
         oidc: None,
         config: None,

@@ -72,8 +72,14 @@ pub fn attributed(shelf: &Event, visit: &str, sku: &str, probability: f64) -> Ev
         shelf_epoch: shelf.epoch,
         shelf_seq: shelf.seq,
         candidates: vec![
-            Candidate { visit: Some(visit.into()), sku: Some(sku.into()), quantity: 1, probability },
-            Candidate { visit: None, sku: None, quantity: 0, probability: 1.0 - probability },
+            Candidate {
+                visit: Some(visit.into()),
+                robot: None,
+                sku: Some(sku.into()),
+                quantity: 1,
+                probability,
+            },
+            Candidate { visit: None, robot: None, sku: None, quantity: 0, probability: 1.0 - probability },
         ],
     })
 }
@@ -132,4 +138,58 @@ pub fn morning() -> Vec<Event> {
             }),
         ),
     ]
+}
+
+/// A visit ends with so many of one product at 199, and so many of another in review.
+pub fn ends(visit: &str, token: &str, quantity: u32, in_review: u32) -> EventBody {
+    let mut lines = vec![line("milk", quantity, 0.99, false)];
+    if in_review > 0 {
+        lines.push(line("bread", in_review, 0.5, true));
+    }
+    let EventBody::VisitClosed(mut body) = closed(visit, 1, 40, lines) else { unreachable!() };
+    body.credential = Some(token.to_owned());
+    EventBody::VisitClosed(body)
+}
+
+/// A visit begins.
+pub fn begins(visit: &str, token: &str) -> EventBody {
+    let EventBody::VisitOpened(mut body) = opened(visit) else { unreachable!() };
+    body.credential = Some(token.to_owned());
+    EventBody::VisitOpened(body)
+}
+
+/// The line in review is answered.
+pub fn answer(visit: &str, quantity: u32) -> EventBody {
+    EventBody::ReviewAnswered(ReviewAnswered {
+        visit: visit.into(),
+        sku: "bread".into(),
+        quantity,
+        currency: "USD".into(),
+        charge_minor: 199 * i64::from(quantity),
+        steps: Vec::new(),
+    })
+}
+
+/// Money goes back.
+pub fn refund(visit: &str, amount_minor: i64) -> EventBody {
+    EventBody::RefundIssued(RefundIssued {
+        refund: format!("r-{visit}"),
+        visit: visit.into(),
+        currency: "USD".into(),
+        lines: vec![RefundLine { sku: "milk".into(), quantity: 1, amount_minor }],
+        amount_minor,
+        reason: "sour".into(),
+    })
+}
+
+/// The shopper contests one of the first product, or is answered.
+pub fn contested(visit: &str, state: ContestState) -> EventBody {
+    EventBody::ContestChanged(ContestChanged {
+        contest: format!("c-{visit}"),
+        visit: visit.into(),
+        sku: "milk".into(),
+        currency: "USD".into(),
+        amount_minor: 199,
+        state,
+    })
 }

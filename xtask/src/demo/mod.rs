@@ -4,12 +4,15 @@
 //! embedded broker, and the roles floor, gate, shelf and camera, which play a recording. Ports are free ones, data is in
 //! a fresh folder, and everything is stopped in order however the demo ends.
 //!
-//! In real time there is an online order as well, which a simulated robot fetches ([`mod@order`]).
+//! In real time there is an online order as well, which a simulated robot fetches from the shelf that a shopper stands at
+//! ([`mod@order`]).
 //!
 //! With `--headless` it runs the recording to its end, waits until every receipt is in the cloud, compares them with
 //! the recording's `expected.json` ([`mod@score`]) and fails when they are not good enough.
 
+mod app;
 mod narrator;
+mod online;
 mod order;
 mod report;
 mod score;
@@ -26,12 +29,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::process;
 use crate::say;
 use crate::setup::{PLAZA, stamp};
 use crate::workspace::Workspace;
+use app::App;
 use narrator::{Narrator, Placed};
+use online::Online;
 use order::Staged;
 use report::{CameraReport, Measured, Report};
 use score::{Receipt, Receipts, score};
@@ -49,7 +55,8 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask demo                                    in real time, until Ctrl-C
   cargo xtask demo --pace 4                           four times as fast
-  cargo xtask demo --headless --report report.json    as fast as possible; fails when receipts are not right";
+  cargo xtask demo --headless --report report.json    as fast as possible; fails when receipts are not right
+  cargo xtask demo --headless --pace 1                in real time, with the online order; fails when it goes wrong";
 
 /// How to show it.
 #[derive(Debug, clap::Args)]
@@ -70,7 +77,7 @@ pub struct Options {
     /// Keep the demo's data (ledger, journals, logs) instead of removing it.
     #[arg(long)]
     keep: bool,
-    /// Leave the online order and its robot out; without --headless at pace 1 there is one.
+    /// Leave the online order and its robot out; at pace 1 there is one.
     #[arg(long)]
     no_order: bool,
     /// Leave set-up out.
@@ -97,12 +104,13 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     }
     let stop = Stop::listen()?;
     let data = fresh_folder(workspace)?;
-    let ordered = !options.headless && !options.no_order && pace.parse() == Ok(1.0);
+    let ordered = !options.no_order && pace.parse() == Ok(1.0);
     let staged = if ordered { Staged::prepare(&recording, &data)? } else { None };
     let played = staged.as_ref().map_or(&recording, |staged| &staged.folder);
     let mut demo = Demo {
         stations: Stations::plan(workspace, played, &data, pace, staged.is_some())?,
         staged,
+        online: None,
         programs: Programs::new(data.join("log"))?,
         stop,
         begun: Instant::now(),
@@ -139,6 +147,8 @@ struct Demo<'a> {
     stations: Stations<'a>,
     /// Played in the recording's place where there is an order.
     staged: Option<Staged>,
+    /// The order, once the store is there to take it.
+    online: Option<Online>,
     programs: Programs,
     stop: Stop,
     begun: Instant,
@@ -155,7 +165,11 @@ impl Demo<'_> {
         self.programs.start("store", &mut self.stations.serve())?;
         self.wait_for_answer("the store's server", &self.stations.console("/healthz"))?;
         if let Some(staged) = &self.staged {
-            staged.begin()?;
+            let app = App::join(
+                &mut self.stations.add_channel(app::CHANNEL),
+                self.stations.orders_of(app::CHANNEL),
+            )?;
+            self.online = Some(Online::new(app, staged.begin()?));
             self.programs.start("robots", &mut self.stations.robots())?;
         }
         for role in ROLES {
@@ -178,13 +192,17 @@ impl Demo<'_> {
         say::line(format!("logs and data: {data}; Ctrl-C stops everything"));
         let mut ended = false;
         // A shelf that is weighed live goes on, and so does the floor.
-        let played: &[&str] = if self.staged.is_some() { &["gate", "camera"] } else { &ROLES };
-        let mut order_at = self.staged.is_some().then(|| Instant::now() + order::ORDER_AFTER);
+        let played = self.played();
+        let mut over = false;
         while !self.stop.asked() {
             self.programs.look()?;
             self.tell_news()?;
-            if order_at.take_if(|at| *at <= Instant::now()).is_some() {
-                post(&self.stations.cloud_commands(), &order::command())?;
+            if let Some(online) = &mut self.online {
+                online.go_on(&self.stations)?;
+                if online.followed().is_over() && !over {
+                    over = true;
+                    say::line(online.followed().told());
+                }
             }
             if !ended && played.iter().all(|role| self.programs.has_ended(role)) {
                 ended = true;
@@ -196,15 +214,53 @@ impl Demo<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The roles that end with the recording. A shelf that is weighed live goes on, and so does the floor.
+    fn played(&self) -> &'static [&'static str] {
+        if self.staged.is_some() { &["gate", "camera"] } else { &ROLES }
+    }
+
     fn tell_news(&mut self) -> Result<()> {
-        let news: Vec<Placed> = get(&self.stations.cloud_events(self.told))?;
-        for placed in news {
-            self.told = placed.position;
+        for placed in self.news()? {
+            let placed: Placed = serde_json::from_value(placed).context("read an event of the cloud's")?;
             if let Some(text) = self.narrator.tell(&placed) {
                 say::line(text);
             }
         }
         Ok(())
+    }
+
+    /// What has reached the cloud since.
+    fn news(&mut self) -> Result<Vec<Value>> {
+        let news: Vec<Value> = get(&self.stations.cloud_events(self.told))?;
+        for placed in &news {
+            self.told = placed["position"].as_i64().unwrap_or(self.told);
+            if let Some(online) = &mut self.online {
+                online.hear(placed);
+            }
+        }
+        Ok(news)
+    }
+
+    /// Follows the online order until the recording has ended and the customer has it.
+    fn play_order(&mut self, limit: Duration) -> Result<()> {
+        let running = say::Running::begin("the online order");
+        let begun = Instant::now();
+        loop {
+            self.programs.look()?;
+            self.news()?;
+            let Some(online) = &mut self.online else { return Ok(()) };
+            online.go_on(&self.stations)?;
+            let ended = self.played().iter().all(|role| self.programs.has_ended(role));
+            let Some(online) = &self.online else { return Ok(()) };
+            if ended && online.followed().is_over() {
+                running.done("");
+                return Ok(());
+            }
+            if self.stop.asked() || begun.elapsed() > limit {
+                bail!("stopped before the online order was over: {}", online.followed().told());
+            }
+            thread::sleep(TICK * 2);
+        }
     }
 
     /// Runs the recording to its end and judges the receipts.
@@ -219,9 +275,13 @@ impl Demo<'_> {
         say::note(format!("playing {length_s:.0} s of recording, pace {pace}"));
         let slowed = 1.0 / pace.parse().unwrap_or(1.0_f64).min(1.0);
         let limit = Duration::from_secs_f64(60.0 + length_s * SLOWEST * slowed);
+        if self.online.is_some() {
+            self.play_order(limit)?;
+        }
+        let ends = self.played();
         let running = say::Running::begin("the recording's end");
         self.programs.wait_until("the recording's end", limit, &self.stop, |programs| {
-            let playing: Vec<&str> = ROLES.into_iter().filter(|r| !programs.has_ended(r)).collect();
+            let playing: Vec<&str> = ends.iter().copied().filter(|r| !programs.has_ended(r)).collect();
             running.doing(&format!("playing: {}", playing.join(", ")));
             Ok(playing.is_empty())
         })?;
@@ -233,7 +293,18 @@ impl Demo<'_> {
             let stats: Stats = get_as(&stats, Some(&token))?;
             Ok(stats.outbox.is_some_and(|outbox| outbox.lag == 0))
         })?;
+        self.news()?;
         let came: Vec<Receipt> = get(&self.stations.cloud_receipts())?;
+        // A floor that is weighed live goes on: who is still inside has no receipt yet.
+        let left = Receipts {
+            receipts: expected
+                .receipts
+                .iter()
+                .filter(|r| came.iter().any(|c| c.credential == r.credential))
+                .cloned()
+                .collect(),
+        };
+        let expected = if self.online.is_some() { &left } else { expected };
         let elapsed_s = self.begun.elapsed().as_secs_f64();
 
         let measured = Measured {
@@ -243,6 +314,7 @@ impl Demo<'_> {
             messages: self.messages()?,
             elapsed_s,
             duration_s: length_s,
+            order: self.online.as_ref().map(|online| online.followed().clone()),
         };
         let report = Report::new(score(expected, &Receipts { receipts: came }), measured);
         if let Some(path) = report_to {
@@ -288,12 +360,6 @@ struct Device {
 
 fn get<T: DeserializeOwned>(url: &str) -> Result<T> {
     get_as(url, None)
-}
-
-fn post(url: &str, body: &serde_json::Value) -> Result<()> {
-    let request = ureq::post(url).header("content-type", "application/json");
-    request.send(body.to_string()).with_context(|| format!("POST {url}"))?;
-    Ok(())
 }
 
 /// As whoever has this token.

@@ -8,11 +8,9 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
-/// An event in the cloud, with its place there.
+/// An event in the cloud.
 #[derive(Debug, Deserialize)]
 pub struct Placed {
-    /// Ask for more after this.
-    pub position: i64,
     event: CloudEvent,
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::order::Followed;
 use super::score::{Difference, Lines, Score};
 
 /// What the camera role leaves behind.
@@ -46,6 +47,9 @@ pub struct Report {
     elapsed_s: f64,
     /// Length of the recording, seconds.
     duration_s: f64,
+    /// What became of the online order, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<Followed>,
     /// Is this good enough?
     passed: bool,
     /// Why not.
@@ -70,13 +74,16 @@ pub struct Measured {
     pub elapsed_s: f64,
     /// Length of the recording, seconds.
     pub duration_s: f64,
+    /// The online order, where there is one.
+    pub order: Option<Followed>,
 }
 
 impl Report {
     /// Puts the score and the figures together.
     #[must_use]
     pub fn new(score: Score, measured: Measured) -> Self {
-        let shortfalls = score.shortfalls();
+        let mut shortfalls = score.shortfalls();
+        shortfalls.extend(measured.order.iter().flat_map(Followed::shortfalls));
         Self {
             receipts: measured.receipts,
             expected: measured.expected,
@@ -86,6 +93,7 @@ impl Report {
             messages: measured.messages,
             elapsed_s: measured.elapsed_s,
             duration_s: measured.duration_s,
+            order: measured.order,
             passed: shortfalls.is_empty(),
             shortfalls,
             missing: score.missing,
@@ -122,6 +130,9 @@ impl Report {
         for (name, figure) in rows {
             text += &format!("{name:<width$}  {figure}\n");
         }
+        if let Some(order) = &self.order {
+            text += &format!("{}\n", order.told());
+        }
         for d in &self.differences {
             let who = d.credential.as_deref().unwrap_or("nobody known");
             let Difference { sku, expected, charged, in_review, verdict, .. } = d;
@@ -150,8 +161,15 @@ mod tests {
         )
         .unwrap();
         let camera = CameraReport { frames: 795, ms_per_stage: [("run".to_owned(), 40.25)].into() };
-        let measured =
-            Measured { receipts: 1, expected: 1, camera, messages: 12, elapsed_s: 10.0, duration_s: 79.5 };
+        let measured = Measured {
+            receipts: 1,
+            expected: 1,
+            camera,
+            messages: 12,
+            elapsed_s: 10.0,
+            duration_s: 79.5,
+            order: None,
+        };
         let report = Report::new(score(&expected, &came), measured);
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["lines"], serde_json::json!({"expected": 2, "right": 1, "wrong": 1, "in_review": 0}));

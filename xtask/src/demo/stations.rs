@@ -87,6 +87,20 @@ impl<'a> Stations<'a> {
         command
     }
 
+    /// Lets a channel place orders.
+    #[must_use]
+    pub fn add_channel(&self, name: &str) -> Command {
+        let mut command = self.workspace.command(self.workspace.built("store-sync"));
+        command.args(["channel", "add", name, "--data"]).arg(self.data.join("store"));
+        command
+    }
+
+    /// Where a channel posts its orders.
+    #[must_use]
+    pub fn orders_of(&self, channel: &str) -> String {
+        self.console(&format!("/api/hooks/orders/{channel}"))
+    }
+
     /// A role of the device program, playing the recording.
     #[must_use]
     pub fn role(&self, role: &str) -> Command {
@@ -156,12 +170,6 @@ impl<'a> Stations<'a> {
     #[must_use]
     pub fn cloud_receipts(&self) -> String {
         self.cloud(&format!("/v1/stores/{}/receipts?limit=1000", self.store))
-    }
-
-    /// Where the cloud takes commands for this store.
-    #[must_use]
-    pub fn cloud_commands(&self) -> String {
-        self.cloud(&format!("/v1/stores/{}/commands", self.store))
     }
 
     /// Where the cloud lists this store's events after a position.

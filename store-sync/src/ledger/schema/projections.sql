@@ -130,6 +130,8 @@ CREATE TABLE attribution_candidates (
   rank         INTEGER NOT NULL CHECK (rank BETWEEN 1 AND 1000),
   -- Who; NULL for nobody known.
   visit        TEXT             CHECK (length(visit) BETWEEN 1 AND 64),
+  -- Who, when it is a robot.
+  robot        TEXT             CHECK (length(robot) <= 200),
   -- What; NULL for "nothing was taken or put".
   sku          TEXT             CHECK (length(sku) BETWEEN 1 AND 64),
   -- Taken (positive) or put back (negative).
@@ -305,14 +307,18 @@ CREATE TABLE trips (
   -- How many questions were begun; `visit:step` is the last one's key.
   step             INTEGER NOT NULL CHECK (step >= 0),
   -- The question under way: all of these, or none.
-  ask              TEXT             CHECK (ask IN ('authorise', 'capture', 'release', 'refund')),
-  ask_minor        INTEGER          CHECK (ask_minor BETWEEN 1 AND 1000000000000),
+  ask              TEXT             CHECK (ask IN ('authorise', 'capture', 'release', 'refund', 'contest')),
+  ask_minor        INTEGER          CHECK (ask_minor BETWEEN 0 AND 1000000000000),
+  -- What the payer was asked for before under the same key, as a JSON list of minor units.
+  ask_earlier      TEXT             CHECK (json_valid(ask_earlier)),
   ask_since_us     INTEGER,
   silences         INTEGER          CHECK (silences >= 0),
   pending          INTEGER          CHECK (pending IN (0, 1)),
   authorised_minor INTEGER NOT NULL CHECK (authorised_minor BETWEEN 0 AND 1000000000000),
   captured_minor   INTEGER NOT NULL CHECK (captured_minor BETWEEN 0 AND 1000000000000),
   refunded_minor   INTEGER NOT NULL CHECK (refunded_minor BETWEEN 0 AND captured_minor),
+  -- Of what was taken, what the gateway was told is in dispute.
+  disputed_minor   INTEGER NOT NULL CHECK (disputed_minor BETWEEN 0 AND 1000000000000),
   hold_declined    INTEGER NOT NULL CHECK (hold_declined IN (0, 1)),
   reference        TEXT             CHECK (length(reference) BETWEEN 1 AND 200),
   reason           TEXT             CHECK (length(reason) <= 1000),
@@ -321,6 +327,7 @@ CREATE TABLE trips (
   by_source        TEXT    NOT NULL,
   by_seq           INTEGER NOT NULL,
   CHECK ((ask IS NULL) = (ask_minor IS NULL) AND (ask IS NULL) = (ask_since_us IS NULL)
+         AND (ask IS NULL) = (ask_earlier IS NULL)
          AND (ask IS NULL) = (silences IS NULL) AND (ask IS NULL) = (pending IS NULL))
 ) STRICT, WITHOUT ROWID;
 

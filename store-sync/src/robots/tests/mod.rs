@@ -125,12 +125,12 @@ fn layout() -> StoreLayout {
     StoreFile::parse(Path::new("store.toml"), STORE).unwrap().layout
 }
 
-/// A pick of two items from a plate, due in an hour.
+/// A pick of two items from a plate, due in an hour, for an order of its own.
 fn pick(task: &str, plate: &str) -> RobotTask {
     RobotTask {
         task: task.to_owned(),
         kind: RobotTaskKind::Pick,
-        order: Some("o-1".to_owned()),
+        order: Some(format!("o-{task}")),
         sku: "4006381333931".to_owned(),
         quantity: 2,
         plate: plate.to_owned(),

@@ -20,7 +20,7 @@ fn a_pick_is_assigned_underway_and_done() {
     assert_eq!(pick.parameter("sku").unwrap(), "4006381333931");
     assert_eq!(pick.parameter("quantity").unwrap(), 2);
     assert_eq!(pick.parameter("plate").unwrap(), "g/1/2");
-    assert_eq!(pick.parameter("order").unwrap(), "o-1");
+    assert_eq!(pick.parameter("order").unwrap(), "o-t-1");
     assert_eq!(pick.parameter("loadType").unwrap(), "BAG");
     assert!(robot.loads.is_empty());
     // And then it goes home.
