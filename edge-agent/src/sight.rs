@@ -8,7 +8,7 @@ use linefree_domain::time::StoreTime;
 use linefree_domain::tracking::{
     Appearance, BoxNoise, Track, Tracker, TrackerConfig, Tracklet, Tracklets, TrackletsConfig,
 };
-use linefree_hardware::camera::{Camera, CameraError, CameraInfo, Glance};
+use linefree_hardware::camera::{Camera, CameraError, CameraInfo, Clear, Clearness, Glance};
 use linefree_hardware::fault::Fault;
 use linefree_models::{ColourOrder, FrameView, PersonDetector, appearance_of};
 
@@ -16,6 +16,9 @@ use crate::attention::{Attention, AttentionConfig, Look, Scene};
 use crate::frames::RecentFrames;
 use crate::report::{Stage, Stages};
 use crate::vision::WEAK_SHARE;
+
+/// One of so many frames is looked at for how clearly the camera sees.
+const CLEAR_EVERY: u64 = 25;
 
 /// A new track needs this much more than the threshold.
 const BIRTH_MARGIN: f64 = 0.05;
@@ -73,6 +76,7 @@ pub struct Sight {
     detector: PersonDetector,
     attention: Attention,
     glance: Glance,
+    clearness: Clearness,
     tracker: Tracker,
     tracklets: Tracklets,
     looks: Vec<Option<Appearance>>,
@@ -96,6 +100,7 @@ impl Sight {
             detector,
             attention: Attention::new(attention),
             glance: Glance::default(),
+            clearness: Clearness::default(),
             tracker: Tracker::new(tracker_config(threshold)),
             tracklets: Tracklets::new(TrackletsConfig::default()),
             looks: Vec::new(),
@@ -124,7 +129,9 @@ impl Sight {
         recent: Option<&mut RecentFrames>,
     ) -> anyhow::Result<Option<Seen<'_>>> {
         self.skip_quiet(start)?;
-        let Self { camera, detector, attention, glance, tracker, tracklets, stages, counts, .. } = self;
+        let Self {
+            camera, detector, attention, glance, clearness, tracker, tracklets, stages, counts, ..
+        } = self;
         let began = Instant::now();
         let Some(frame) = camera.next_frame()? else { return Ok(None) };
         stages.add(Stage::Decode, began.elapsed());
@@ -143,6 +150,9 @@ impl Sight {
         } else {
             Look::Detect
         };
+        if counts.frames.is_multiple_of(CLEAR_EVERY) {
+            clearness.take(&frame);
+        }
         stages.add(Stage::Glance, glancing.elapsed());
         counts.frames += 1;
         let tracking = match look {
@@ -221,6 +231,12 @@ impl Sight {
     pub fn change_camera(&mut self, camera: Box<dyn Camera>) {
         self.camera = camera;
         self.next_offset_s = None;
+    }
+
+    /// How the camera sees beside what is usual for it, once that is known.
+    #[must_use]
+    pub fn clear(&self) -> Option<Clear> {
+        self.clearness.last()
     }
 
     /// Faults of the camera since the last call.

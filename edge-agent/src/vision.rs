@@ -13,7 +13,7 @@ use linefree_domain::layout::StoreLayout;
 use linefree_domain::shelf::ShelfEvent;
 use linefree_domain::time::StoreTime;
 use linefree_domain::tracking::{Track, Tracklet};
-use linefree_hardware::camera::{Camera, CameraSource};
+use linefree_hardware::camera::{Camera, CameraSource, Clear};
 use linefree_hardware::fault::Fault;
 use linefree_models::{DetectorOptions, InputSize, PersonDetector, Registry, Runtime};
 use linefree_recording::DetectorConfig;
@@ -168,6 +168,12 @@ impl Vision {
     #[must_use]
     pub fn stages(&self) -> &Stages {
         self.sight.stages()
+    }
+
+    /// How the camera sees beside what is usual for it, once that is known.
+    #[must_use]
+    pub fn clear(&self) -> Option<Clear> {
+        self.sight.clear()
     }
 
     /// Faults of the camera since the last call.

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use setup::Zeal;
+use setup::{Extent, Zeal};
 use workspace::Workspace;
 
 const EXAMPLES: &str = "\
@@ -55,6 +55,9 @@ enum Command {
         /// Do every step again, even where its result is there.
         #[arg(long)]
         force: bool,
+        /// Also what the tests of the long mode need: cargo-deb, which is built for minutes.
+        #[arg(long)]
+        long: bool,
     },
     /// Run every test; the last lines are the test runner's own.
     ///
@@ -111,13 +114,17 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    let set_up = |left_out: bool| if left_out { Ok(()) } else { setup::run(&workspace, Zeal::Needed) };
+    let set_up_for = |extent: Extent, left_out: bool| {
+        if left_out { Ok(()) } else { setup::run(&workspace, Zeal::Needed, extent) }
+    };
+    let set_up = |left_out: bool| set_up_for(Extent::Usual, left_out);
     match command {
-        Command::Setup { force } => {
-            setup::run(&workspace, if force { Zeal::Forced } else { Zeal::Listed })?;
+        Command::Setup { force, long } => {
+            let extent = if long { Extent::Long } else { Extent::Usual };
+            setup::run(&workspace, if force { Zeal::Forced } else { Zeal::Listed }, extent)?;
         }
         Command::Test { long, no_setup, arguments } => {
-            set_up(no_setup)?;
+            set_up_for(if long { Extent::Long } else { Extent::Usual }, no_setup)?;
             return testing::run(&workspace, &testing::Wanted { long, arguments });
         }
         Command::Ci { no_setup } => {

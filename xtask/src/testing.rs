@@ -41,6 +41,9 @@ pub fn run(workspace: &Workspace, wanted: &Wanted) -> Result<ExitCode> {
     let mut runner = if nextest { with_nextest(workspace, wanted) } else { with_cargo(workspace, wanted) };
     if wanted.long {
         runner.env("LINEFREE_LONG", "1");
+        let mut programs = vec![crate::setup::programs(workspace)];
+        programs.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
+        runner.env("PATH", std::env::join_paths(programs).context("the PATH cannot be extended")?);
     }
     let status = process::status(&mut runner)?;
     Ok(code(status.code()))

@@ -1,6 +1,6 @@
 //! The console and the shopper's page in a browser: `console/test/run.mjs` drives headless Chromium against real servers.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // Helpers of tests are not known as tests to clippy.
 
 use std::path::Path;
 use std::process::Command;

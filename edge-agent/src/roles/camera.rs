@@ -226,6 +226,11 @@ impl Watch {
             ("frames_detected".to_string(), looks.detected),
             ("frames_dropped".to_string(), self.vision.dropped()),
         ]);
+        if let Some(clear) = self.vision.clear() {
+            let percent = |share: f64| (share * 100.0).round().clamp(0.0, 1_000.0) as u64;
+            counters.insert("sharpness_percent".into(), percent(clear.sharpness));
+            counters.insert("covered_percent".into(), percent(clear.covered));
+        }
         if let Some(looks) = self.vision.look_counts() {
             let told = [
                 ("looks_asked", looks.asked),

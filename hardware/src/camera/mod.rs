@@ -19,6 +19,7 @@
 //!   come again.
 //! * Names in messages never show the user name or password of a URL.
 
+mod clearness;
 mod folder;
 mod glance;
 mod latest;
@@ -34,6 +35,7 @@ use linefree_domain::time::StoreTime;
 
 use crate::fault::Fault;
 
+pub use clearness::{Clear, Clearness};
 pub use folder::FolderCamera;
 pub use glance::{Glance, GlanceBox};
 pub use latest::LatestCamera;

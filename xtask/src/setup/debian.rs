@@ -10,7 +10,7 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// Debian package, and what needs it.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 14] = [
     ("libopencv-dev", "video capture and calibration"),
     ("clang", "bindings to OpenCV"),
     ("libclang-dev", "bindings to OpenCV"),
@@ -20,6 +20,11 @@ const PACKAGES: [(&str, &str); 9] = [
     ("nats-server", "tests of the trunk, and against a third broker"),
     ("postgresql", "tests of the reference cloud on PostgreSQL"),
     ("chromium", "tests of the console"),
+    ("gir1.2-gst-rtsp-server-1.0", "a real RTSP server, for tests of cameras"),
+    ("gstreamer1.0-plugins-good", "what that server sends"),
+    ("python3-gi", "driving that server"),
+    ("iproute2", "tests that pull cables, in network namespaces"),
+    ("debootstrap", "a Debian to install the packages in, in the long mode"),
 ];
 
 /// Programs that come with the machine, and how to get them on Debian.
@@ -89,7 +94,9 @@ fn missing_packages() -> Vec<&'static str> {
     }
     let found = |name: &str| match name {
         "libopencv-dev" => process::output(Command::new("pkg-config").args(["--exists", "opencv4"])).is_ok(),
-        "libclang-dev" => true,
+        "libclang-dev" | "python3-gi" => true,
+        "gir1.2-gst-rtsp-server-1.0" | "gstreamer1.0-plugins-good" => true,
+        "iproute2" => process::on_path("ip"),
         program => process::on_path(program),
     };
     names.into_iter().filter(|name| !found(name)).collect()

@@ -7,7 +7,7 @@
 //!
 //! | step | needs | leaves |
 //! | --- | --- | --- |
-//! | Debian packages | root, once | OpenCV, clang, mosquitto, chromium |
+//! | Debian packages | root, once | OpenCV, clang, mosquitto, chromium, an RTSP server, debootstrap |
 //! | Python environment | python3 with venv | `venv/` |
 //! | ONNX Runtime library | pip | `lib/libonnxruntime.so` |
 //! | person model | npm, the Python environment | `models/*.onnx` |
@@ -15,17 +15,20 @@
 //! | demo video | apt | `media/vtest.avi`, and a link to it in the plaza recording |
 //! | console's packages | npm | `console/node_modules/` |
 //! | other makers' VDA 5050 | npm, pip; optional | `peers/vda-5050-lib`, `peers/vda5050-sdk` |
+//! | cargo-deb | cargo; only with `--long` | `cargo/bin/cargo-deb` |
 
 mod console;
 mod debian;
 mod media;
 mod models;
 mod onnxruntime;
+mod packer;
 mod python;
 mod robots;
 pub mod stamp;
 
 pub use media::PLAZA;
+pub use packer::programs;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -72,31 +75,41 @@ pub enum Zeal {
     Forced,
 }
 
+/// How much is to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What building, the demo and the usual tests need.
+    Usual,
+    /// What the long mode's tests need besides.
+    Long,
+}
+
 /// Installs what is missing.
 ///
 /// # Errors
 /// The first step that fails, by name, with what to do about it.
-pub fn run(workspace: &Workspace, zeal: Zeal) -> Result<()> {
+pub fn run(workspace: &Workspace, zeal: Zeal, extent: Extent) -> Result<()> {
     let begun = Instant::now();
     fs::create_dir_all(&workspace.home).with_context(|| format!("create {}", workspace.home.display()))?;
     let _lock = lock(workspace)?;
 
-    let plans: [fn(&Workspace) -> Result<Plan<'_>>; 9] = [
-        debian::plan,
-        python::plan,
-        onnxruntime::plan,
-        models::plan,
-        models::plan_shared,
-        media::plan,
-        media::plan_link,
-        console::plan,
-        robots::plan,
+    let plans: [fn(&Workspace, Extent) -> Result<Plan<'_>>; 10] = [
+        |w, _| debian::plan(w),
+        |w, _| python::plan(w),
+        |w, _| onnxruntime::plan(w),
+        |w, _| models::plan(w),
+        |w, _| models::plan_shared(w),
+        |w, _| media::plan(w),
+        |w, _| media::plan_link(w),
+        |w, _| console::plan(w),
+        |w, _| robots::plan(w),
+        packer::plan,
     ];
     let mut costs = Vec::new();
     for (number, plan) in plans.iter().enumerate() {
         let position = format!("[{}/{}]", number + 1, plans.len());
         // A step is planned when its turn comes: it may build on files that an earlier one has just made.
-        let step = match plan(workspace)? {
+        let step = match plan(workspace, extent)? {
             Plan::Step(step) => step,
             Plan::Skip { name, why } => {
                 if zeal != Zeal::Needed {
