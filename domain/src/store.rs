@@ -285,6 +285,9 @@ impl Store {
             self.explain_held(now, PATIENCE_S);
             self.judge_handlings(now);
             self.visits.advance(now, &self.layout, &self.floor);
+            for (shopper, rival, probability) in self.visits.take_doubts() {
+                self.attribution.doubt_entries(shopper, rival, probability);
+            }
             self.floor.expect(self.visits.unmatched(now));
             self.close(Some(now));
         }

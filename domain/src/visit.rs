@@ -54,19 +54,24 @@ impl VisitConfig {
     /// How strange it would be for this shopper to have passed a gate at `entered`, in standard deviations.
     ///
     /// Who was on the floor by then must have been at the gate; who was first seen later must have been seen as far
-    /// from it as people walk meanwhile, and the later, the stranger.
+    /// from it as people walk meanwhile, and the later, the stranger. Whoever was first seen outside had not passed yet.
     fn strangeness(
         &self,
-        segment: &Segment,
+        gate: GateIndex,
         entered: StoreTime,
         shopper: &Shopper,
+        layout: &StoreLayout,
         floor: &FloorTracker,
     ) -> f64 {
+        let segment = &layout.gates[gate.0].segment;
         let late_s = shopper.born.seconds_since(entered);
         if late_s <= 0.0 {
             let Some(position) = floor.position(shopper.id, entered) else { return f64::INFINITY };
             // Positions before anybody was seen are guesses; so is an entry's time.
             return segment.distance_m(position.at) / AT_GATE_SD_M - 0.2 * late_s;
+        }
+        if late_s > AT_GATE_S && layout.floor.distance_m(shopper.born_at) > OUTSIDE_M {
+            return f64::INFINITY;
         }
         let walked_m = self.walk_mps * late_s;
         let off_m = segment.distance_m(shopper.born_at) - walked_m;
@@ -76,8 +81,17 @@ impl VisitConfig {
 
 /// Where people are when a gate says that they pass it, metres from its threshold.
 const AT_GATE_SD_M: f64 = 0.8;
+/// Who shows a credential at a gate has passed it within so many seconds ...
+const AT_GATE_S: f64 = 1.2;
+/// ... and who is so far beyond the floor's edge is outside, metres.
+const OUTSIDE_M: f64 = 0.25;
 /// Spread of walking speeds, as a share.
 const WALK_SD: f64 = 0.5;
+
+/// A standard deviation of strangeness more makes it by so much less likely that two entries were the other way round, nats.
+const ENTRY_LOG_ODDS: f64 = 1.5;
+/// Doubts below this are not told.
+const LEAST_DOUBT: f64 = 0.01;
 
 /// A gate was passed.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,6 +151,7 @@ pub struct Visits {
     open: Vec<Visit>,
     exits: Vec<GatePassed>,
     by_shopper: BTreeMap<ShopperId, VisitId>,
+    doubts: Vec<(ShopperId, ShopperId, f64)>,
     opened: u64,
 }
 
@@ -144,7 +159,14 @@ impl Visits {
     /// Nobody is in the store.
     #[must_use]
     pub fn new(config: VisitConfig) -> Self {
-        Self { config, open: Vec::new(), exits: Vec::new(), by_shopper: BTreeMap::new(), opened: 0 }
+        Self {
+            config,
+            open: Vec::new(),
+            exits: Vec::new(),
+            by_shopper: BTreeMap::new(),
+            doubts: Vec::new(),
+            opened: 0,
+        }
     }
 
     /// The open visits, by entry.
@@ -251,6 +273,12 @@ impl Visits {
         self.open.iter_mut().find(|v| v.id == *id)
     }
 
+    /// Takes out the doubts about who came in on which credential: two shoppers, and the probability that it was the other
+    /// way round from the beginning.
+    pub fn take_doubts(&mut self) -> Vec<(ShopperId, ShopperId, f64)> {
+        std::mem::take(&mut self.doubts)
+    }
+
     /// Matches entries and exits with shoppers as far as `now` allows.
     pub fn advance(&mut self, now: StoreTime, layout: &StoreLayout, floor: &FloorTracker) {
         self.match_entries(now, layout, floor);
@@ -304,12 +332,11 @@ impl Visits {
         let mut assignment = Assignment::default();
         assignment.reset(places.len(), strangers.len());
         for (row, (visit, gate, place)) in places.iter().enumerate() {
-            let segment = layout.gates[gate.0].segment;
             let entered = self.open[*visit].entered;
             for (column, shopper) in strangers.iter().enumerate() {
                 // The gate tells of a party once; those after the first come through when they come.
                 let passed = if *place == 0 { entered } else { entered.max(shopper.born) };
-                let strangeness = config.strangeness(&segment, passed, shopper, floor);
+                let strangeness = config.strangeness(*gate, passed, shopper, layout, floor);
                 if strangeness < config.strangest {
                     assignment.set(row, column, strangeness);
                 }
@@ -326,8 +353,31 @@ impl Visits {
             let known = floor.shopper(shopper).map_or(now, |s| s.born);
             if now.seconds_since(self.open[visit].entered.max(known)) >= config.match_after_s {
                 self.link(shopper, visit);
+                self.doubt_entry(visit, shopper, layout, floor);
             }
         }
+    }
+
+    /// Would this shopper and one who came in before fit each other's entries as well?
+    fn doubt_entry(&mut self, visit: usize, shopper: ShopperId, layout: &StoreLayout, floor: &FloorTracker) {
+        let strangeness = |visit: &Visit, shopper: ShopperId| {
+            let shopper = floor.shopper(shopper)?;
+            Some(self.config.strangeness(visit.gate?, visit.entered, shopper, layout, floor))
+        };
+        let alone = |v: &&Visit| v.party == 1 && v.leaving.is_none();
+        let Some(this) = Some(&self.open[visit]).filter(alone) else { return };
+        let doubt = |other: &Visit| {
+            let rival = *other.shoppers.first()?;
+            let is = strangeness(this, shopper)? + strangeness(other, rival)?;
+            let would_be = strangeness(this, rival)? + strangeness(other, shopper)?;
+            let probability = 1.0 / (1.0 + (ENTRY_LOG_ODDS * (would_be - is)).exp());
+            (probability > LEAST_DOUBT).then_some((shopper, rival, probability))
+        };
+        let since = |v: &&Visit| {
+            this.entered.seconds_since(v.entered).abs() <= self.config.match_until_s && v.id != this.id
+        };
+        let doubts: Vec<_> = self.open.iter().filter(alone).filter(since).filter_map(doubt).collect();
+        self.doubts.extend(doubts);
     }
 
     fn match_exits(&mut self, now: StoreTime, layout: &StoreLayout, floor: &FloorTracker) {

@@ -113,6 +113,13 @@ impl Catalogue {
         *strength = (*strength + 0.25 * confidence).min(2.0).max(*strength);
     }
 
+    /// May one of this product weigh that much, within four standard deviations?
+    pub fn may_weigh(&self, product: ProductIndex, grams: f64, sd_g: f64) -> bool {
+        let (mean_g, spread_g) = self.weights[product.0];
+        let sd_g = sd_g.hypot(spread_g).hypot(GAIN_SD * mean_g);
+        (grams - mean_g).abs() <= 4.0 * sd_g
+    }
+
     /// Log-likelihood of the weight of some plates if just this has happened on them.
     pub fn weight_log_likelihood(&self, changes: &[PlateChange], action: Action) -> f64 {
         let (mean_g, sd_g) = self.weights[action.product.0];

@@ -1,6 +1,7 @@
 //! The engine: one shelf event in, revised belief and the event's own odds out.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::content::{Action, Catalogue, Content, gaussian};
 use super::handling::{Declared, Handling, Handlings};
@@ -25,8 +26,13 @@ pub struct AttributionConfig {
     pub misplaced_belongs: f64,
     /// Prior of putting something that one was never seen to take.
     pub unseen_take: f64,
+    /// Prior of putting something that another shopper has taken: it was handed over.
+    pub handed_over: f64,
     /// Prior of putting an item on a plate that is not its own, against its own.
     pub put_elsewhere: f64,
+    /// How much likelier two shoppers move something on the same plates at once than one shopper moves two things there
+    /// in two actions.
+    pub two_people: f64,
 }
 
 impl Default for AttributionConfig {
@@ -37,7 +43,9 @@ impl Default for AttributionConfig {
             shoppers_considered: 5,
             misplaced_belongs: 1.0,
             unseen_take: 1e-4,
+            handed_over: 0.01,
             put_elsewhere: 0.05,
+            two_people: 5.0,
         }
     }
 }
@@ -132,6 +140,7 @@ impl Attribution {
         holders.extend(plates.iter().map(|p| Holder::Place(*p)));
         let declared = self.handlings.during(event);
         holders.extend(declared.iter().map(Declared::holder));
+        holders.extend(self.givers(event));
         let cluster = self.gather(&holders);
         holders.extend(cluster.owners_of(&shoppers).into_iter().map(Holder::Shopper));
 
@@ -183,6 +192,20 @@ impl Attribution {
             .take(self.config.shoppers_considered)
             .map(|(s, _)| s)
             .collect()
+    }
+
+    /// Shoppers who hold something that weighs like what was put down: whoever put it may have it from them.
+    fn givers(&self, event: &ShelfEvent) -> Vec<Holder> {
+        let (put_g, sd_g) = (event.delta_g(), event.sd_g());
+        if put_g <= 0.0 {
+            return Vec::new();
+        }
+        let held = self.clusters.iter().flat_map(|c| &c.hypotheses).flat_map(|h| h.holdings.keys());
+        held.filter(|(holder, product)| {
+            matches!(holder, Holder::Shopper(_)) && self.catalogue.may_weigh(*product, put_g, sd_g)
+        })
+        .map(|(holder, _)| *holder)
+        .collect()
     }
 
     /// Takes out and joins every cluster that knows something of these holders.
@@ -245,7 +268,12 @@ impl Attribution {
                 })
                 .collect();
         }
-        for (next, done) in branches {
+        let one_place = |a: &(Action, Range<usize>), b: &(Action, Range<usize>)| a.1 == b.1;
+        let at_once = content.actions.windows(2).any(|pair| one_place(&pair[0], &pair[1]));
+        for (mut next, done) in branches {
+            if at_once && done.windows(2).any(|pair| pair[0].0 != pair[1].0) {
+                next.log_weight += self.config.two_people.ln();
+            }
             if next.log_weight.is_finite() {
                 explained.push((done, next.log_weight));
                 grown.push(next);
@@ -267,7 +295,7 @@ impl Attribution {
         let home = self.catalogue.belongs(product, changes.iter().map(|c| c.plate)) >= HOME;
         let (holders, mut others): (Vec<Holder>, u32) = match (count, holder) {
             (1, _) => (changes.iter().map(|c| Holder::Place(c.plate)).collect(), u32::from(home)),
-            (-1, Some(holder)) => (vec![holder], 0),
+            (-1, Some(holder)) => (vec![hypothesis.source(holder, product, moved(changes).grams)], 0),
             _ => return 0.0,
         };
         let known: Vec<Weighed> =
@@ -321,7 +349,16 @@ impl Attribution {
             Some(shopper) => hypothesis.remove(shopper, product, n, each_g),
             None => 0,
         };
-        let unseen = if stocks { 0.0 } else { f64::from(n - held) * self.config.unseen_take.ln() };
+        let given = match holder {
+            Some(shopper @ Holder::Shopper(_)) if held < n && !stocks => {
+                let giver = hypothesis.source(shopper, product, each_g);
+                hypothesis.remove(giver, product, n - held, each_g)
+            }
+            _ => 0,
+        };
+        let given_log = f64::from(given) * self.config.handed_over.ln();
+        let unseen_log = f64::from(n - held - given) * self.config.unseen_take.ln();
+        let unseen = if stocks { 0.0 } else { given_log + unseen_log };
         let place = if home >= HOME {
             0.0
         } else {
@@ -392,6 +429,17 @@ impl Attribution {
         }
         let mut cluster = self.gather(&[Holder::Shopper(a), Holder::Shopper(b)]);
         cluster.exchange(a, b, probability, self.pruning());
+        self.clusters.extend(cluster.split());
+    }
+
+    /// Two shoppers may have come in on each other's credential, with this probability: then all that either of them has and
+    /// will take is the other's.
+    pub fn doubt_entries(&mut self, a: ShopperId, b: ShopperId, probability: f64) {
+        if a == b || !(probability > 0.0 && probability < 1.0) {
+            return;
+        }
+        let mut cluster = self.gather(&[Holder::Shopper(a), Holder::Shopper(b)]);
+        cluster.exchange_from_the_beginning(a, b, probability, self.pruning());
         self.clusters.extend(cluster.split());
     }
 

@@ -87,6 +87,24 @@ impl Hypothesis {
         self.weighed.get(&(holder, product)).map_or(&[], Vec::as_slice)
     }
 
+    /// From whom an item that a shopper puts down comes: from themselves when they hold such items, else from the shopper
+    /// who holds the one that weighs most like it; themselves when nobody does.
+    pub fn source(&self, shopper: Holder, product: ProductIndex, grams: f64) -> Holder {
+        if self.count(shopper, product) > 0 {
+            return shopper;
+        }
+        let off = |holder: Holder| {
+            let known = self.weighed(holder, product).iter().map(|item| (item.grams - grams).abs());
+            known.fold(f64::INFINITY, f64::min)
+        };
+        self.holdings
+            .keys()
+            .filter(|(holder, held)| *held == product && matches!(holder, Holder::Shopper(_)))
+            .map(|(holder, _)| *holder)
+            .min_by(|a, b| off(*a).total_cmp(&off(*b)).then(a.cmp(b)))
+            .unwrap_or(shopper)
+    }
+
     /// Forgets the weights of items that are no longer there: those that come nearest to what was moved.
     fn forget_weights(&mut self, holder: Holder, product: ProductIndex, moved_g: f64) {
         let count = self.count(holder, product) as usize;
@@ -163,12 +181,44 @@ impl Cluster {
 
     /// Two names may have been changed for each other, with this probability: each hypothesis is believed both ways.
     pub fn exchange(&mut self, a: ShopperId, b: ShopperId, probability: f64, pruning: Pruning) {
+        self.believe_both(probability, pruning, |h| h.exchanged(a, b));
+    }
+
+    /// The same, from the beginning: what each has is the other's too.
+    pub fn exchange_from_the_beginning(
+        &mut self,
+        a: ShopperId,
+        b: ShopperId,
+        probability: f64,
+        pruning: Pruning,
+    ) {
+        let other = |holder: Holder| match holder {
+            Holder::Shopper(name) if name == a => Holder::Shopper(b),
+            Holder::Shopper(name) if name == b => Holder::Shopper(a),
+            holder => holder,
+        };
+        self.believe_both(probability, pruning, |h| {
+            let mut changed = h.exchanged(a, b);
+            changed.holdings = h.holdings.iter().map(|((who, what), n)| ((other(*who), *what), *n)).collect();
+            let weighed = h.weighed.iter().map(|((who, what), items)| ((other(*who), *what), items.clone()));
+            changed.weighed = weighed.collect();
+            changed
+        });
+    }
+
+    /// Each hypothesis is believed as it is and changed, the latter with this probability.
+    fn believe_both(
+        &mut self,
+        probability: f64,
+        pruning: Pruning,
+        change_of: impl Fn(&Hypothesis) -> Hypothesis,
+    ) {
         let (stay, change) = ((1.0 - probability).ln(), probability.ln());
         let changed: Vec<Hypothesis> = self
             .hypotheses
             .iter()
             .map(|h| {
-                let mut changed = h.exchanged(a, b);
+                let mut changed = change_of(h);
                 changed.log_weight += change;
                 changed
             })
