@@ -141,7 +141,6 @@ fn it_acknowledges_what_it_was_not_sent() {
         (json!({"acknowledged": "2"}), "makes no sense"),
         (json!({"acknowledged": 2.5}), "makes no sense"),
         (json!({"taken": 2}), "makes no sense"),
-        (json!([2]), "makes no sense"),
     ] {
         match store.acknowledges(answer.clone()) {
             Step::Failed(e @ DeliveryError::Nonsense(_)) => assert!(e.to_string().contains(why), "{e}"),
@@ -225,16 +224,16 @@ fn it_talks_nonsense_where_commands_are_asked_for() {
     // A page that is larger than a store ever takes is not read to its end.
     let told = store.lists_text(" ".repeat(33 << 20)).unwrap_err().to_string();
     assert!(told.contains("no answer: status 200"), "{told}");
-    // A body of no known kind is refused, and does not stand in the way of the next.
-    let page = json!([
-        command(1, 0, json!(null)),
-        command(2, 0, json!({"kind": "\u{0}"})),
-        command(3, 1, price(90))
-    ]);
-    let decided = store.lists(page).unwrap();
-    // Each decision waits for the projections, which this test writes between questions.
-    assert_eq!((decided.command_seq, decided.refused.len()), (1, 1));
-    let page = json!([command(2, 0, json!({"kind": "\u{0}"}))]);
-    assert_eq!(store.lists(page).unwrap().refused.len(), 1);
-    assert_eq!(store.lists(json!([command(3, 1, price(90))])).unwrap().accepted, 1);
+    // Names that no table can hold are refused, and do not stand in the way of what follows.
+    store.refuses(command(1, 0, json!(null)), "body: ");
+    for (seq, kind) in [(2, "\u{0}"), (3, "prices\u{0}"), (4, "\u{7}\u{1b}"), (5, "")] {
+        store.refuses(command(seq, 0, json!({ "kind": kind })), "body: ");
+    }
+    for (seq, id) in [(6, "\u{0}"), (7, "c\u{0}1"), (8, "#3"), (9, "")] {
+        let mut named = command(seq, 1, price(90));
+        named["command"] = json!(id);
+        store.refuses(named, "a command's id has 1 to 64 characters");
+    }
+    assert_eq!(store.lists(json!([command(10, 1, price(90))])).unwrap().accepted, 1);
+    assert_eq!(LedgerReader::open(&store.path).unwrap().check().unwrap().findings, []);
 }

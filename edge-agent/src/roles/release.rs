@@ -525,8 +525,12 @@ weight_g = 538.0
         };
         let mut changed = store();
         change(&mut changed, &changes(tea.clone())).unwrap();
-        let told: Vec<_> =
-            changed.layout.products.iter().map(|p| (p.name.as_str(), p.price.minor, p.weight.mean_g)).collect();
+        let told: Vec<_> = changed
+            .layout
+            .products
+            .iter()
+            .map(|p| (p.name.as_str(), p.price.minor, p.weight.mean_g))
+            .collect();
         assert_eq!(told, [("Still water", 199, 540.0), ("Tea", 345, 80.0)]);
         assert!(changed.layout.products[1].weight.sd_g > 0.0);
         assert_eq!(changed.layout.facings[0].product, ProductIndex(1));

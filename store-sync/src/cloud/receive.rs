@@ -317,6 +317,9 @@ async fn issue_command(
     if linefree_domain::ids::StoreId::new(&store).is_err() || !(1..=64).contains(&id_chars) {
         return told(StatusCode::BAD_REQUEST, "a store's and a command's id have 1 to 64 characters");
     }
+    if i64::try_from(new.version).is_err() {
+        return told(StatusCode::BAD_REQUEST, "a version has at most 63 bits");
+    }
     let body = Value::Object(new.body);
     let issued =
         cloud.with(move |events| events.issue(&store, &new.command, new.version, &body, wall_us())).await;

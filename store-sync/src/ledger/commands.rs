@@ -171,15 +171,20 @@ impl Commander {
         let (facts, reader) = (&self.facts, &self.reader);
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate).doing(doing)?;
         let told_kind: String = command.body.get("kind").and_then(Value::as_str).unwrap_or("?").into();
-        // Kept short, so that whatever the cloud sends fits in the answer.
-        let kind: String =
-            if told_kind.is_empty() { "?".into() } else { told_kind.chars().take(64).collect() };
-        let id: String = command.command.chars().take(64).collect();
+        // Kept short and printable, so that whatever the cloud sends fits in the tables and in the answer.
+        let kind: String = told_kind.chars().filter(|c| !c.is_control()).take(64).collect();
+        let kind = if kind.is_empty() { "?".to_owned() } else { kind };
+        let id = &command.command;
+        let is_id = (1..=64).contains(&id.chars().count())
+            && !id.chars().any(char::is_control)
+            // That is how a command without an id of its own is called here.
+            && !id.starts_with('#');
         let taken_id: bool = tx
-            .query_row("SELECT EXISTS (SELECT 1 FROM commands WHERE command = ?)", [&id], |r| r.get(0))
+            .query_row("SELECT EXISTS (SELECT 1 FROM commands WHERE command = ?)", [id], |r| r.get(0))
             .doing(doing)?;
-        let parsed = if command.command.is_empty() || command.command.chars().count() > 64 {
-            Err("a command's id has 1 to 64 characters".to_owned())
+        let parsed = if !is_id {
+            Err("a command's id has 1 to 64 characters, none of them a control character or # at the beginning"
+                .to_owned())
         } else if taken_id {
             Err(format!("command {id} was decided about under another number"))
         } else {
@@ -197,7 +202,7 @@ impl Commander {
         let reason: Option<String> =
             decision.as_ref().err().map(|why| why.chars().filter(|c| !c.is_control()).take(500).collect());
         // A doubled id still needs its own row: its number is taken.
-        let row_id = if taken_id || id.is_empty() { format!("#{}", command.seq) } else { id.clone() };
+        let row_id = if taken_id || !is_id { format!("#{}", command.seq) } else { id.clone() };
         tx.execute(
             "INSERT INTO commands (command_seq, command, kind, version, told, accepted, reason, received_us)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

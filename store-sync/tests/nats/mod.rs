@@ -138,9 +138,9 @@ impl Leaf {
     pub fn start(hub: &Cluster) -> Self {
         let (dir, addr) = (tempfile::tempdir().unwrap(), free_addr());
         let remotes: Vec<String> = hub.leaves.iter().map(|l| format!("\"nats-leaf://{l}\"")).collect();
-        // A hub that is gone is asked again after a moment, not after the usual seconds.
+        // A hub that is gone is asked again every second.
         let config = format!(
-            "listen: \"{addr}\"\nleafnodes {{ reconnect: \"200ms\", remotes: [ {{ urls: [{}] }} ] }}\n",
+            "listen: \"{addr}\"\nleafnodes {{ reconnect: 1, remotes: [ {{ urls: [{}] }} ] }}\n",
             remotes.join(", ")
         );
         std::fs::write(dir.path().join("leaf.conf"), config).unwrap();
