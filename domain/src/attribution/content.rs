@@ -113,7 +113,8 @@ impl Catalogue {
         *strength = (*strength + 0.25 * confidence).min(2.0).max(*strength);
     }
 
-    fn weight_log_likelihood(&self, changes: &[PlateChange], action: Action) -> f64 {
+    /// Log-likelihood of the weight of some plates if just this has happened on them.
+    pub fn weight_log_likelihood(&self, changes: &[PlateChange], action: Action) -> f64 {
         let (mean_g, sd_g) = self.weights[action.product.0];
         self.sum_log_likelihood(changes, &[(mean_g, sd_g, action.count)])
     }
@@ -266,7 +267,7 @@ fn segmentations(n: usize) -> Vec<Vec<Range<usize>>> {
 }
 
 /// Density of a Gaussian with mean zero.
-fn gaussian(off: f64, variance: f64) -> f64 {
+pub(super) fn gaussian(off: f64, variance: f64) -> f64 {
     let variance = variance.max(1e-6);
     (-off * off / (2.0 * variance)).exp() / (std::f64::consts::TAU * variance).sqrt()
 }

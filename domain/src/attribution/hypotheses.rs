@@ -21,15 +21,31 @@ pub(super) type Holdings = BTreeMap<(Holder, ProductIndex), u32>;
 /// Who really is whom the floor calls by a name, where that is somebody else.
 pub(super) type Owners = BTreeMap<ShopperId, ShopperId>;
 
+/// What one item weighed when it was moved.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Weighed {
+    pub grams: f64,
+    pub variance_g2: f64,
+}
+
+/// What single items of each holder weighed, as far as that is known: never more than there are.
+type WeighedItems = BTreeMap<(Holder, ProductIndex), Vec<Weighed>>;
+
 /// One belief about a cluster's holders, with the log of its weight.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Hypothesis {
     pub holdings: Holdings,
+    pub weighed: WeighedItems,
     pub owners: Owners,
     pub log_weight: f64,
 }
 
 impl Hypothesis {
+    /// The certain belief in these holdings.
+    fn knowing(holdings: Holdings, weighed: WeighedItems) -> Self {
+        Self { holdings, weighed, owners: Owners::new(), log_weight: 0.0 }
+    }
+
     /// Who really is whom the floor calls by this name.
     pub fn owner(&self, name: ShopperId) -> ShopperId {
         self.owners.get(&name).copied().unwrap_or(name)
@@ -46,7 +62,7 @@ impl Hypothesis {
                 owners.insert(name, owner);
             }
         }
-        Self { holdings: self.holdings.clone(), owners, log_weight: self.log_weight }
+        Self { owners, ..self.clone() }
     }
 
     /// How many a holder has.
@@ -60,8 +76,33 @@ impl Hypothesis {
         }
     }
 
-    /// Takes up to `count` away; gives how many there were to take.
-    pub fn remove(&mut self, holder: Holder, product: ProductIndex, count: u32) -> u32 {
+    /// One more, of which it is known what it weighs.
+    pub fn add_weighed(&mut self, holder: Holder, product: ProductIndex, item: Weighed) {
+        self.add(holder, product, 1);
+        self.weighed.entry((holder, product)).or_default().push(item);
+    }
+
+    /// What the items of a holder weigh, as far as that is known.
+    pub fn weighed(&self, holder: Holder, product: ProductIndex) -> &[Weighed] {
+        self.weighed.get(&(holder, product)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Forgets the weights of items that are no longer there: those that come nearest to what was moved.
+    fn forget_weights(&mut self, holder: Holder, product: ProductIndex, moved_g: f64) {
+        let count = self.count(holder, product) as usize;
+        let Some(items) = self.weighed.get_mut(&(holder, product)) else { return };
+        while items.len() > count {
+            let off = |i: &usize| (items[*i].grams - moved_g).abs();
+            let nearest = (0..items.len()).min_by(|a, b| off(a).total_cmp(&off(b)));
+            nearest.map(|i| items.remove(i));
+        }
+        if items.is_empty() {
+            self.weighed.remove(&(holder, product));
+        }
+    }
+
+    /// Takes up to `count` away, of `each_g` grams each; gives how many there were to take.
+    pub fn remove(&mut self, holder: Holder, product: ProductIndex, count: u32, each_g: f64) -> u32 {
         let Some(held) = self.holdings.get_mut(&(holder, product)) else {
             return 0;
         };
@@ -70,6 +111,7 @@ impl Hypothesis {
         if *held == 0 {
             self.holdings.remove(&(holder, product));
         }
+        self.forget_weights(holder, product, each_g);
         removed
     }
 
@@ -96,8 +138,7 @@ pub(super) struct Cluster {
 impl Cluster {
     /// The certain belief that nobody holds anything.
     pub fn empty() -> Self {
-        let (holdings, owners) = (Holdings::new(), Owners::new());
-        Self { hypotheses: vec![Hypothesis { holdings, owners, log_weight: 0.0 }] }
+        Self { hypotheses: vec![Hypothesis::knowing(Holdings::new(), WeighedItems::new())] }
     }
 
     /// Does it know something of this holder: what they have, or whose name they go by?
@@ -145,7 +186,9 @@ impl Cluster {
                 holdings.extend(b.holdings.iter().map(|(k, n)| (*k, *n)));
                 let mut owners = a.owners.clone();
                 owners.extend(b.owners.iter().map(|(name, owner)| (*name, *owner)));
-                Hypothesis { holdings, owners, log_weight: a.log_weight + b.log_weight }
+                let mut weighed = a.weighed.clone();
+                weighed.extend(b.weighed.iter().map(|(k, items)| (*k, items.clone())));
+                Hypothesis { holdings, weighed, owners, log_weight: a.log_weight + b.log_weight }
             })
         });
         let mut cluster = Self { hypotheses: joint.collect() };
@@ -153,16 +196,26 @@ impl Cluster {
         cluster
     }
 
-    /// Merges equal hypotheses, drops the unlikely, normalises. Deterministic: ties are broken by content.
+    /// Merges equal hypotheses, drops the unlikely, normalises. Deterministic: ties are broken by content. Of hypotheses
+    /// that differ only in what items weigh, the likeliest one's weights are kept.
     pub fn prune(&mut self, pruning: Pruning) {
-        let mut merged: BTreeMap<(Holdings, Owners), f64> = BTreeMap::new();
+        let mut merged: BTreeMap<(Holdings, Owners), (f64, f64, WeighedItems)> = BTreeMap::new();
         for h in self.hypotheses.drain(..) {
-            let log = merged.entry((h.holdings, h.owners)).or_insert(f64::NEG_INFINITY);
+            let none = (f64::NEG_INFINITY, f64::NEG_INFINITY, WeighedItems::new());
+            let (log, likeliest, weighed) = merged.entry((h.holdings, h.owners)).or_insert(none);
             *log = log_add(*log, h.log_weight);
+            if h.log_weight > *likeliest {
+                (*likeliest, *weighed) = (h.log_weight, h.weighed);
+            }
         }
         self.hypotheses = merged
             .into_iter()
-            .map(|((holdings, owners), log_weight)| Hypothesis { holdings, owners, log_weight })
+            .map(|((holdings, owners), (log_weight, _, weighed))| Hypothesis {
+                holdings,
+                weighed,
+                owners,
+                log_weight,
+            })
             .collect();
         // The map gave content order, and the sort is stable.
         self.hypotheses.sort_by(|a, b| b.log_weight.total_cmp(&a.log_weight));
@@ -199,11 +252,14 @@ impl Cluster {
             .iter()
             .map(|holder| {
                 let holdings = first.of(*holder).map(|(p, n)| ((*holder, p), n)).collect();
-                Self { hypotheses: vec![Hypothesis { holdings, owners: Owners::new(), log_weight: 0.0 }] }
+                let weighed = first.weighed.iter().filter(|((h, _), _)| h == holder);
+                let weighed = weighed.map(|(key, items)| (*key, items.clone())).collect();
+                Self { hypotheses: vec![Hypothesis::knowing(holdings, weighed)] }
             })
             .collect();
         for h in &mut self.hypotheses {
             h.holdings.retain(|(holder, _), _| !agreed.contains(holder));
+            h.weighed.retain(|(holder, _), _| !agreed.contains(holder));
         }
         if self.hypotheses.iter().any(|h| !h.holdings.is_empty() || !h.owners.is_empty()) {
             parts.push(self);
@@ -216,8 +272,12 @@ impl Cluster {
         for h in &mut self.hypotheses {
             let moved: Vec<_> = h.of(gone).collect();
             for (product, count) in moved {
-                h.remove(gone, product, count);
+                let weighed = h.weighed.remove(&(gone, product)).unwrap_or_default();
+                h.remove(gone, product, count, 0.0);
                 h.add(kept, product, count);
+                if !weighed.is_empty() {
+                    h.weighed.entry((kept, product)).or_default().extend(weighed);
+                }
             }
             let (Holder::Shopper(gone), Holder::Shopper(kept)) = (gone, kept) else { continue };
             h.owners.remove(&gone);
@@ -232,6 +292,7 @@ impl Cluster {
     pub fn forget(&mut self, holder: Holder, pruning: Pruning) {
         for h in &mut self.hypotheses {
             h.holdings.retain(|(other, _), _| *other != holder);
+            h.weighed.retain(|(other, _), _| *other != holder);
             if let Holder::Shopper(gone) = holder {
                 h.owners.retain(|name, owner| *name != gone && *owner != gone);
             }
@@ -273,7 +334,7 @@ mod tests {
 
     fn hypothesis(entries: &[(Holder, usize, u32)], p: f64) -> Hypothesis {
         let holdings = entries.iter().map(|(h, product, n)| ((*h, ProductIndex(*product)), *n)).collect();
-        Hypothesis { holdings, owners: Owners::new(), log_weight: p.ln() }
+        Hypothesis { log_weight: p.ln(), ..Hypothesis::knowing(holdings, WeighedItems::new()) }
     }
 
     #[test]

@@ -222,7 +222,8 @@ impl ShelfDetector {
     }
 }
 
-/// For every plate the plates beside it on the same shelf: those whose edge lies within a third of a plate's width.
+/// For every plate the plates on the same shelf that may bear a part of what it bears: those whose edge lies within a
+/// third of a plate's width, and those of one facing, over which a wide item spans.
 fn neighbours(layout: &StoreLayout) -> Vec<Vec<PlateIndex>> {
     let mut by_place: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (i, plate) in layout.plates.iter().enumerate() {
@@ -240,7 +241,12 @@ fn neighbours(layout: &StoreLayout) -> Vec<Vec<PlateIndex>> {
     (0..layout.plates.len())
         .map(|i| {
             let place = layout.plates[i].id.place();
-            by_place[place].iter().filter(|j| **j != i && touch(i, **j)).map(|j| PlateIndex(*j)).collect()
+            let of_facing = |j: usize| {
+                let both = [PlateIndex(i), PlateIndex(j)];
+                layout.facings.iter().any(|f| both.iter().all(|p| f.plates.contains(p)))
+            };
+            let beside = by_place[place].iter().filter(|j| **j != i && (touch(i, **j) || of_facing(**j)));
+            beside.map(|j| PlateIndex(*j)).collect()
         })
         .collect()
 }

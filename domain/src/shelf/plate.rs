@@ -33,7 +33,8 @@ pub struct PlateConfig {
     pub repeat_sd_g: f64,
     /// Smallest change that is reported, grams.
     pub change_min_g: f64,
-    /// A level may be less certain when the change to it is large: this share of the change.
+    /// A level that was held for the longest window may be less certain when the change to it is large: this share of
+    /// the change.
     pub level_se_share: f64,
     /// Handling is told to begin at most this long before the weight moved for good, seconds: shaking and touching
     /// before that is nobody's take.
@@ -161,7 +162,7 @@ impl PlateDetector {
         }
         match self.phase {
             Phase::Waking => {
-                let (level, sd_g, _) = self.held(time, None, |_| self.config.level_se_g)?;
+                let (level, sd_g, _) = self.held(time, None, |_, _| self.config.level_se_g)?;
                 self.noise_sd_g = Some(sd_g.clamp(NOISE_MIN_G, NOISE_MAX_G));
                 self.phase = Phase::Quiet(level);
                 None
@@ -227,8 +228,11 @@ impl PlateDetector {
             // A level that is precise compared with the noise of a calm plate; never stricter than that noise.
             self.config.level_se_g.max(self.noise_sd_g.unwrap_or(0.0))
         };
-        let (level, _, end) = self.held(time, Some(since), |mean_g| {
-            se_limit_g.max(self.config.level_se_share * (mean_g - from.mean_g).abs())
+        let longest_s = self.config.windows_s[2];
+        let (level, _, end) = self.held(time, Some(since), |mean_g, window_s| {
+            // A hand that still shakes the plate holds no level for long; a board that sways does.
+            let large_g = if window_s < longest_s { 0.0 } else { (mean_g - from.mean_g).abs() };
+            se_limit_g.max(self.config.level_se_share * large_g)
         })?;
         self.phase = Phase::Quiet(level);
         let delta_g = level.mean_g - from.mean_g;
@@ -260,12 +264,12 @@ impl PlateDetector {
     /// The level that the last samples hold, their standard deviation, and since when; tries windows short to long.
     ///
     /// Only samples after `since` count: a window must not mix two levels.
-    /// `se_limit_g` says how certain a level of a given mean must be.
+    /// `se_limit_g` says how certain a level of a given mean must be in a window of a given length.
     fn held(
         &self,
         now: StoreTime,
         since: Option<StoreTime>,
-        se_limit_g: impl Fn(f64) -> f64,
+        se_limit_g: impl Fn(f64, f64) -> f64,
     ) -> Option<(Level, f64, StoreTime)> {
         for window_s in self.config.windows_s {
             let inside = |t: StoreTime| now.seconds_since(t) <= window_s && since.is_none_or(|s| t > s);
@@ -278,7 +282,7 @@ impl PlateDetector {
             }
             let held = self.samples.range(first..).map(|(_, w)| *w);
             let stats = BlockMeans::of(held, count);
-            let limit_g = se_limit_g(stats.mean_g);
+            let limit_g = se_limit_g(stats.mean_g, window_s);
             if stats.se_g <= limit_g && stats.halves_agree(limit_g) {
                 return Some((Level { mean_g: stats.mean_g, se_g: stats.se_g }, stats.sd_g, begin));
             }
@@ -382,6 +386,17 @@ mod tests {
             1_000.0 + 0.03 * t + spike + 0.8 * noise(i)
         });
         assert!(changes.is_empty(), "{changes:?}");
+    }
+
+    #[test]
+    fn a_plate_that_a_hand_still_shakes_holds_no_level() {
+        // The item is off, and for a second the hand that took it leans on the plate.
+        let changes = run(60.0, 12.0, |t, i| {
+            let leant = if (5.0..6.2).contains(&t) { 70.0 + 14.0 * noise(i) } else { 0.0 };
+            5_000.0 - if t > 5.0 { 1_070.0 } else { 0.0 } + leant + 0.7 * noise(i)
+        });
+        assert_eq!(changes.len(), 1, "{changes:?}");
+        assert!((changes[0].delta_g + 1_070.0).abs() < 3.0, "{changes:?}");
     }
 
     #[test]
