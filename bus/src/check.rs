@@ -129,6 +129,9 @@ pub fn check_body(body: &EventBody) -> Result<(), Problem> {
         | EventBody::TaskChanged(_)
         | EventBody::CommandAnswered(_)
         | EventBody::ShopperForgotten(_) => Ok(()),
+        EventBody::InsightsTold(body) => {
+            body.dwell_s.map_or(Ok(()), |s| finite(s, || "body.dwell_s".to_owned()))
+        }
     }
 }
 

@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use commerce::{
-    CommandAnswered, RefundIssued, RefundLine, ReviewAnswered, ShopperForgotten, StockCounted,
+    CommandAnswered, InsightsTold, ProductInsight, RefundIssued, RefundLine, ReviewAnswered,
+    ShopperForgotten, StockCounted,
 };
 pub use handlings::{Handling, Handlings};
 pub use orders::{
@@ -95,6 +96,8 @@ pub enum EventBody {
     TaskChanged(TaskChanged),
     /// The store has decided about a command of the cloud's.
     CommandAnswered(CommandAnswered),
+    /// What an hour of the store says of its products.
+    InsightsTold(InsightsTold),
     /// A shopper's personal data was deleted.
     ShopperForgotten(ShopperForgotten),
 }

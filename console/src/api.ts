@@ -71,14 +71,24 @@ export interface Past {
 }
 export interface Timeline { from_us: number; to_us: number; buckets: Record<string, number>[] }
 export interface Insights {
-  products: { sku: string; hour: number; taken: number; put_back: number }[];
-  visits: number; buyers: number; dwell_s: number[]; visits_by_hour: Record<string, number>;
+  products: { sku: string; hour: number; taken: number; put_back: number; misplaced: number; out_of_stock_s: number }[];
+  hours: { hour: number; visits: number; buyers: number; dwell_s: number[] }[];
 }
-export interface Account { name: string; role: Role; must_change: boolean; disabled: boolean; created_us: number }
-export interface Audit {
-  whole: boolean;
-  rows: { n: number; at_us: number; who: string; role: string; action: string; subject: string; detail: string; done: boolean }[];
+export interface Account { name: string; role: Role; must_change: boolean; disabled: boolean; created_us: number; outside: boolean }
+export interface AuditRow { n: number; at_us: number; who: string; role: string; action: string; subject: string; detail: string; done: boolean }
+export interface Audit { whole: boolean; rows: AuditRow[] }
+export interface Suggestion { sku: string; quantity: number | null; up_to: number; on_hand: number | null; reserved: number; daily_mean: number; days: number }
+export interface Release { number: number; why: string }
+export interface Rollout {
+  good: Release | null; before: Release | null; last_back: string | null; canary_share: number; hold_s: number; history: AuditRow[];
+  running: { release: Release; stage: "canary" | "all" | "back"; began_us: number; canaries: string[]; well_us: number | null } | null;
+  devices: { source: string; role: string; online: boolean; since_us: number; number: number; trial: boolean; wanted: number | null; refused: number | null; refused_why: string | null }[];
 }
+export interface ConfigText { text: string; digest: string; saved_by: string | null; saved_us: number | null; waits_for_start: boolean }
+export interface Saved { ok: boolean; messages: string[] }
+export interface PlannedAt { sku: string; plates: string[]; count: number | null }
+export interface Planogram { facings: PlannedAt[]; digest: string; commanded: number | null; waits_for_start: boolean }
+export interface CalibrationFigure { of: string; key: string; value: number; limit: number }
 export interface Me { store: string; timezone: string; currency: string; credential: string; cart: Cart | null; receipts: (Receipt & { money: Money })[] }
 export interface Order {
   order: string; state: string; reason?: string; changed_us: number; channel?: string; placed_us?: number; due_us?: number;

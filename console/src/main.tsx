@@ -2,13 +2,22 @@
 
 import { effect, signal, useSignal } from "@preact/signals";
 import { render } from "preact";
+import { useEffect } from "preact/hooks";
 import { get, mayRead, post, remove, type Role, session, type Session } from "./api";
-import { AccessPage, OpsPage } from "./pages/ops";
-import { OrdersPage } from "./pages/orders";
-import { DevicesPage, InsightsPage } from "./pages/others";
+import { alerts } from "./alerts";
+import { Icon } from "./icons";
+import { AccessPage } from "./pages/access";
+import { AlertsPage } from "./pages/alerts";
+import { ConfigPage } from "./pages/config";
+import { DevicesPage } from "./pages/devices";
 import { FloorPage } from "./pages/floor";
+import { InsightsPage } from "./pages/insights";
+import { OpsPage } from "./pages/ops";
+import { OrdersPage } from "./pages/orders";
+import { PlanogramPage } from "./pages/planogram";
 import { ReceiptsPage } from "./pages/receipts";
 import { ReviewsPage } from "./pages/reviews";
+import { RolloutPage } from "./pages/rollout";
 import { StockPage } from "./pages/stock";
 import { attempt } from "./parts";
 import { clock, contests, devices, follow, link, map, past, reviews, toast, unfollow } from "./state";
@@ -16,22 +25,30 @@ import "./style.css";
 import { day, type Key, LANGUAGES, language, speak, t } from "./words";
 
 const PAGES = {
-  floor: { words: "nav.floor", page: FloorPage, least: "staff" },
-  reviews: { words: "nav.reviews", page: ReviewsPage, least: "staff" },
-  receipts: { words: "nav.receipts", page: ReceiptsPage, least: "staff" },
-  stock: { words: "nav.stock", page: StockPage, least: "staff" },
-  orders: { words: "nav.orders", page: OrdersPage, least: "staff" },
-  devices: { words: "nav.devices", page: DevicesPage, least: "staff" },
-  insights: { words: "nav.insights", page: InsightsPage, least: "staff" },
-  ops: { words: "nav.ops", page: OpsPage, least: "staff" },
-  access: { words: "nav.access", page: AccessPage, least: "ops" },
-} satisfies Record<string, { words: Key; page: () => unknown; least: Role }>;
+  floor: { words: "nav.floor", page: FloorPage, least: "staff", group: "shop" },
+  alerts: { words: "nav.alerts", page: AlertsPage, least: "staff", group: "shop" },
+  reviews: { words: "nav.reviews", page: ReviewsPage, least: "staff", group: "shop" },
+  receipts: { words: "nav.receipts", page: ReceiptsPage, least: "staff", group: "shop" },
+  stock: { words: "nav.stock", page: StockPage, least: "staff", group: "shop" },
+  orders: { words: "nav.orders", page: OrdersPage, least: "staff", group: "shop" },
+  insights: { words: "nav.insights", page: InsightsPage, least: "staff", group: "plan" },
+  planogram: { words: "nav.planogram", page: PlanogramPage, least: "staff", group: "plan" },
+  devices: { words: "nav.devices", page: DevicesPage, least: "staff", group: "run" },
+  ops: { words: "nav.ops", page: OpsPage, least: "staff", group: "run" },
+  rollout: { words: "nav.rollout", page: RolloutPage, least: "staff", group: "run" },
+  config: { words: "nav.config", page: ConfigPage, least: "ops", group: "run" },
+  access: { words: "nav.access", page: AccessPage, least: "ops", group: "run" },
+} satisfies Record<string, { words: Key; page: () => unknown; least: Role; group: "shop" | "plan" | "run" }>;
+const GROUPS = ["shop", "plan", "run"] as const;
 type Page = keyof typeof PAGES;
 
 const chosen = signal<Page>("floor");
+/** Is the menu open, where the page is too narrow to show it always? */
+const menu = signal(false);
 const choose = () => {
   const name = location.hash.slice(1);
   if (name in PAGES) chosen.value = name as Page;
+  menu.value = false;
 };
 addEventListener("hashchange", choose);
 
@@ -48,12 +65,17 @@ function Language() {
 
 /** From the link that the server prints: `#once=...`, which no server and no log ever sees. */
 const once = location.hash.startsWith("#once=") ? decodeURIComponent(location.hash.slice(6)) : "";
-if (once) history.replaceState(null, "", location.pathname);
+/** Why the chain's provider did not let somebody in: one of a few words of the server's. */
+const REFUSALS = ["provider", "stale", "refused", "role", "out"] as const;
+const refusal = REFUSALS.find((word) => location.hash === `#sign-in=${word}`);
+if (once || refusal) history.replaceState(null, "", location.pathname);
 
 function SignIn() {
   const name = useSignal(once ? "admin" : "");
   const password = useSignal(once);
-  const told = useSignal("");
+  const told = useSignal(refusal ? t(`sign.no.${refusal}`) : "");
+  const provider = useSignal<string | null>(null);
+  useEffect(() => void get<{ provider: string | null }>("/api/sign-in").then((w) => (provider.value = w.provider), () => {}), []);
   const enter = async (e: Event) => {
     e.preventDefault();
     try {
@@ -68,9 +90,15 @@ function SignIn() {
       <form class="panel sign" onSubmit={enter}>
         <img src="./icon.svg" alt="" width={56} height={56} />
         <h1>{t("sign.title")}</h1>
+        {provider.value && (
+          <>
+            <a class="primary button" href="./api/oidc/begin">{t("sign.provider", { host: provider.value })}</a>
+            <p class="or"><span>{t("sign.or")}</span></p>
+          </>
+        )}
         <label>{t("sign.name")}<input name="name" autocomplete="username" required value={name.value} onInput={(e) => (name.value = e.currentTarget.value)} /></label>
         <label>{t("sign.password")}<input name="password" type="password" autocomplete="current-password" required value={password.value} onInput={(e) => (password.value = e.currentTarget.value)} /></label>
-        <button class="primary">{t("sign.in")}</button>
+        <button class={provider.value ? "" : "primary"}>{t("sign.in")}</button>
         <p role="alert" class="flag">{told.value}</p>
         <p class="when">{t("sign.where")}</p>
         <Language />
@@ -120,6 +148,7 @@ function App() {
   }
   const Shown = PAGES[chosen.value].page;
   const badge: Partial<Record<Page, number>> = {
+    alerts: alerts.value.filter((a) => a.weight === "bad").length,
     reviews: reviews.value.filter((r) => !r.held).length,
     receipts: contests.value.filter((c) => c.state === "open").length,
     devices: devices.value.faults.filter((f) => !f.cleared).length,
@@ -133,29 +162,42 @@ function App() {
     <>
       <a class="skip" href="#page" onClick={(e) => { e.preventDefault(); document.getElementById("page")?.focus(); }}>{t("nav.skip")}</a>
       <div class="shell">
-        <header class="side">
+        <header class={`side${menu.value ? " open" : ""}`}>
           <p class="brand"><img src="./icon.svg" alt="" width={28} height={28} /> Linefree</p>
+          <button type="button" class="menu" aria-expanded={menu.value} aria-controls="menu" onClick={() => (menu.value = !menu.value)}>{t(PAGES[chosen.value].words as Key)}<span class="unseen">: {t("nav.menu")}</span></button>
+          <div class="side-body" id="menu">
           <nav aria-label={t("nav.main")}>
-            <ul>
-              {(Object.keys(PAGES) as Page[]).filter((p) => mayRead(PAGES[p].least)).map((p) => (
-                <li key={p}>
-                  <a href={`#${p}`} aria-current={p === chosen.value ? "page" : undefined}>
-                    <span>{t(PAGES[p].words as Key)}</span>
-                    {!!badge[p] && <span class="badge">{badge[p]}</span>}
-                  </a>
-                </li>
-              ))}
-            </ul>
+            {GROUPS.map((group) => {
+              const own = (Object.keys(PAGES) as Page[]).filter((p) => PAGES[p].group === group && mayRead(PAGES[p].least));
+              return (
+                <div key={group} class="nav-group">
+                  <p class="nav-title" id={`nav-${group}`}>{t(`nav.group.${group}`)}</p>
+                  <ul aria-labelledby={`nav-${group}`}>
+                    {own.map((p) => (
+                      <li key={p}>
+                        <a href={`#${p}`} aria-current={p === chosen.value ? "page" : undefined}>
+                          <Icon name={p} />
+                          <span>{t(PAGES[p].words as Key)}</span>
+                          {!!badge[p] && <span class="badge">{badge[p]}</span>}
+                        </a>
+                      </li>
+                    ))}
+                  </ul>
+                </div>
+              );
+            })}
           </nav>
           <div class="who">
             <Language />
             <p>{s.name} · {t(`role.${s.role!}`)}</p>
             <button type="button" class="small" onClick={() => void leave()}>{t("sign.out")}</button>
           </div>
+          </div>
         </header>
         <main id="page" tabIndex={-1}>
           <div class="top">
-            <h1>{map.value?.name ?? "Linefree"}<span class="unseen"> – {t(PAGES[chosen.value].words as Key)}</span></h1>
+            <h1>{t(PAGES[chosen.value].words as Key)}</h1>
+            <p class="store-name">{map.value?.name}</p>
             <p class="clock">{clock.value > 0 && day(past.value?.at_us ?? clock.value)}</p>
             <p class={`link ${past.value ? "past" : link.value}`} role="status">{past.value ? t("live.past") : link.value === "lost" ? t("live.lost") : t("live.live")}</p>
           </div>

@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { cost, type Line, type PriceChange } from "./api";
 import { Refused } from "./api";
+import { Icon, type IconName } from "./icons";
 import { names, toast } from "./state";
 import { type Key, money, number, percent, t } from "./words";
 
@@ -16,6 +17,16 @@ export function Panel(props: { title: string; aside?: ComponentChildren; class?:
       </header>
       {props.children}
     </section>
+  );
+}
+
+/** What a list says while it has nothing. */
+export function Empty({ icon, words }: { icon: IconName; words: string }) {
+  return (
+    <div class="nothing">
+      <Icon name={icon} />
+      <p>{words}</p>
+    </div>
   );
 }
 

@@ -2,7 +2,7 @@
 // too slow, everything is read again: the ledger is the truth, this page only a view of it.
 
 import { computed, signal } from "@preact/signals";
-import { type Cart, type Contest, type Devices, get, mayRead, type Past, type Receipt, type Review, type Robot, session, type Shopper, type Stats, type Stock, type StoreMap } from "./api";
+import { type Cart, type Contest, type Devices, get, mayRead, type Order, type Past, type Receipt, type Review, type Robot, session, type Shopper, type Stats, type Stock, type StoreMap } from "./api";
 import { store as formatsOf } from "./words";
 
 export const map = signal<StoreMap | null>(null);
@@ -14,6 +14,7 @@ export const devices = signal<Devices>({ devices: [], faults: [], sources: [] })
 export const stats = signal<Stats | null>(null);
 export const stock = signal<Stock[]>([]);
 export const robots = signal<Robot[]>([]);
+export const orders = signal<Order[]>([]);
 export const link = signal<"live" | "lost" | "off">("off");
 export const clock = signal(0);
 /** Who is where; read by the map every frame, so not a signal. */
@@ -89,11 +90,17 @@ export const readRobots = async () => {
   robots.value = await get<Robot[]>("/api/robots");
 };
 
+export const readOrders = gently(async () => {
+  orders.value = await get<Order[]>("/api/orders");
+}, 1000);
+
 export function readAll() {
   void readLists();
   void readReviews();
   void readDevices();
   void readStock();
+  void readOrders();
+  void readRobots().catch(() => {});
 }
 
 type EventMessage = { source: string; epoch: string; seq: number; body: Record<string, unknown> & { kind: string } };
@@ -128,6 +135,11 @@ function onEvent({ source, epoch, seq, body }: EventMessage) {
     case "receipt_priced":
       void readReviews();
       void readLists();
+      return;
+    case "order_changed":
+      void readOrders();
+      return;
+    case "insights_told":
       return;
     case "stock_counted":
       void readStock();
@@ -178,4 +190,5 @@ export function unfollow() {
   receipts.value = [];
   reviews.value = [];
   robots.value = [];
+  orders.value = [];
 }

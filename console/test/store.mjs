@@ -1,7 +1,7 @@
 // A store for tests: the real server, the real devices playing the plaza recording, all on free ports of this machine.
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -55,22 +55,48 @@ export class Store {
 
   async open(more = []) {
     const ready = join(this.data, "ready.json");
-    const run = this.start("store", storeSync, ["serve", "--config", this.config, "--data", join(this.data, "store"), "--listen", "127.0.0.1:0", "--broker", "127.0.0.1:0", "--ready-file", ready, ...more]);
+    const run = this.start("store", storeSync, ["serve", "--config", this.config, "--data", join(this.data, "store"), "--listen", this.listen ?? "127.0.0.1:0", "--broker", "127.0.0.1:0", "--ready-file", ready, ...more]);
     await until("the store's server", () => {
       if (run.ended) throw new Error(`the store's server ended:\n${run.words}`);
       return existsSync(ready);
     });
     const told = JSON.parse(readFileSync(ready, "utf8"));
-    this.console = told.console;
+    this.server = told.console;
+    this.console = process.env.LINEFREE_DIST ? await (await import("./proxy.mjs")).before(told.console, this.console) : told.console;
     this.bus = told.bus;
-    this.once = readFileSync(join(this.data, "store/first-password"), "utf8").trim();
+    const first = join(this.data, "store/first-password");
+    this.once = existsSync(first) ? readFileSync(first, "utf8").trim() : "";
     return this;
   }
 
-  /** Plays the recording. */
-  play(pace) {
+  /** Kills the server, as a loss of power does. */
+  async kill() {
+    const run = this.children.get("store");
+    run.child.kill("SIGKILL");
+    await until("the server's end", () => run.ended);
+    rmSync(join(this.data, "ready.json"), { force: true });
+  }
+
+  /** Starts it again where it was. */
+  reopen(more = []) {
+    this.listen = new URL(this.server).host;
+    return this.open(more);
+  }
+
+  /** The plaza's recording with some people's credentials replaced. */
+  recording(credentials) {
+    const folder = join(this.data, "recording");
+    mkdirSync(folder);
+    for (const name of readdirSync(plaza)) if (name !== "gate.jsonl") symlinkSync(join(plaza, name), join(folder, name));
+    const gates = readFileSync(join(plaza, "gate.jsonl"), "utf8");
+    writeFileSync(join(folder, "gate.jsonl"), gates.replace(/"credential":"([^"]+)"/g, (_, c) => `"credential":"${credentials[c] ?? c}"`));
+    return folder;
+  }
+
+  /** Plays a recording. */
+  play(pace, recording = plaza) {
     for (const role of ["floor", "gate", "shelf", "camera"]) {
-      this.start(role, edgeAgent, [role, "--recording", plaza, "--pace", String(pace), "--bus", this.bus, "--data", join(this.data, role)]);
+      this.start(role, edgeAgent, [role, "--recording", recording, "--pace", String(pace), "--bus", this.bus, "--data", join(this.data, role)]);
     }
   }
 

@@ -39,9 +39,9 @@ pub use receipts::{PROBABILITY_DIGITS, Receipt, ReceiptLine, Receipts};
 pub use store_file::{
     Adc, BusConfig, CloudConfig, DEFAULT_DETECTOR, DEFAULT_LISTEN, DEFAULT_REVIEW_BELOW, DEFAULT_SD_FRACTION,
     DetectorConfig, GateConfig, GateReader, LineProtocol, LiveConfig, MAX_STORE_FILE_BYTES, MIN_DEFAULT_SD_G,
-    MIN_SD_G, Opener, PolicyConfig, ScaleConfig, ScaleDriver, SerialLine, SerialParity, ServerConfig,
-    ShelfCalibration, SourceConfig, SourceDevice, StoreFile, VisionConfig, default_sd_g, gtin_check_digit,
-    store_toml,
+    MIN_SD_G, OIDC_ROLES, OidcConfig, Opener, PolicyConfig, Quality, ScaleConfig, ScaleDriver, SerialLine,
+    SerialParity, ServerConfig, ShelfCalibration, SourceConfig, SourceDevice, StoreFile, VisionConfig,
+    default_sd_g, gtin_check_digit, store_toml,
 };
 pub use views::ViewLine;
 pub use weights::WeightsReader;

@@ -66,6 +66,8 @@ async fn a_robot_fetches_what_a_customer_ordered() {
         access: Access::Open,
         payments: None,
         rollout: None,
+        oidc: None,
+        config: None,
     })
     .await
     .unwrap();

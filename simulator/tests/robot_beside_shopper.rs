@@ -176,6 +176,8 @@ async fn a_robot_picks_beside_a_shopper_and_nobody_pays_for_it() {
         access: Access::Open,
         payments: None,
         rollout: None,
+        oidc: None,
+        config: None,
     })
     .await
     .unwrap();

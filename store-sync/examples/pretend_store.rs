@@ -10,9 +10,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use linefree_bus::client::{BusClient, BusConfig, Outgoing};
+use linefree_bus::client::{BusClient, BusConfig, Inbox, Incoming, Outgoing};
 use linefree_bus::payload::*;
 use linefree_bus::sequenced::{EventPublisher, PublisherOptions};
+use linefree_bus::topic::{Subscription, TopicKind};
 use linefree_bus::url::BusUrl;
 use linefree_domain::ids::PlateIndex;
 use linefree_domain::layout::StoreLayout;
@@ -62,6 +63,30 @@ async fn device(url: &BusUrl, store: &str, source: &str, role: &str, dir: &Path)
     Ok(Device { client, events: opened.0 })
 }
 
+/// Takes part in the roll-out: runs by whatever it is told, at once.
+async fn run_by_releases(client: BusClient, mut inbox: Inbox, source: String) {
+    let report = |number| {
+        Outgoing::InForce(InForce {
+            source: source.clone(),
+            role: "camera".into(),
+            number,
+            trial: false,
+            refused: None,
+        })
+    };
+    // Nobody to tell is no reason to stop pretending.
+    let _ = client.publish(report(0));
+    while let Some(message) = inbox.recv().await {
+        let Incoming::Wanted(wanted) = message else { continue };
+        let release: Option<serde_json::Value> = serde_json::from_str(&wanted.text).ok();
+        if wanted.source == source
+            && let Some(number) = release.and_then(|r| r["number"].as_u64())
+        {
+            let _ = client.publish(report(number));
+        }
+    }
+}
+
 /// Around the shelving: out to the nearer side aisle, along it, and in again.
 fn way(from: Point2<f64>, to: Point2<f64>) -> Vec<Point2<f64>> {
     if (from.y - to.y).abs() < 0.9 {
@@ -90,8 +115,15 @@ async fn main() -> anyhow::Result<()> {
     let floor = device(&url, &store, "floor-1", "floor", dir.path()).await?;
     let mut cameras = Vec::new();
     for camera in &layout.cameras {
-        let status = Status::online(camera.id.as_str(), "camera", env!("CARGO_PKG_VERSION"));
-        cameras.push(BusClient::connect(BusConfig::new(url.clone(), &store, status))?);
+        let mut status = Status::online(camera.id.as_str(), "camera", env!("CARGO_PKG_VERSION"));
+        // The second one needs its lens cleaned.
+        let sharp = if cameras.len() == 1 { 41 } else { 98 };
+        status.counters.insert("sharpness_percent".into(), sharp);
+        status.counters.insert("covered_percent".into(), 0);
+        let config = BusConfig::new(url.clone(), &store, status);
+        let (client, inbox) = BusClient::connect(config.subscribe(Subscription::all(TopicKind::Wanted)))?;
+        tokio::spawn(run_by_releases(client.clone(), inbox, camera.id.to_string()));
+        cameras.push(client);
     }
     shelf
         .events

@@ -15,11 +15,17 @@
 //! | [`live`] | the present, for viewers |
 //! | [`signed`] | receipts that prove themselves |
 //! | [`epcis`], [`gs1`] | the ledger in GS1's terms |
+//! | [`oidc`] | signing in at a provider of the chain's |
+//! | [`config`] | store.toml, edited in the console |
+//! | [`telling`], [`out_of_stock`] | what each hour says of products, for the chain |
 //! | [`http`] | the API and the console |
+//! | [`data_dir`] | the folder, taken by one process |
 //! | [`serve`] | all of the above, composed |
 
 pub mod clock;
 pub mod cloud;
+pub mod config;
+pub mod data_dir;
 pub mod desk;
 pub mod downlink;
 pub mod epcis;
@@ -29,6 +35,8 @@ pub mod http;
 pub mod intake;
 pub mod ledger;
 pub mod live;
+pub mod oidc;
+pub mod out_of_stock;
 pub mod outbox;
 pub mod payments;
 pub mod projecting;
@@ -38,4 +46,5 @@ pub mod robots;
 pub mod rollout;
 pub mod serve;
 pub mod signed;
+pub mod telling;
 pub mod trails;

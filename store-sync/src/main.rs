@@ -18,6 +18,7 @@ use linefree_recording::StoreFile;
 use store_sync::cloud::listen::{Peer, TlsListener};
 use store_sync::cloud::receive::{CloudEvents, Credentials, shared};
 use store_sync::cloud::trunk::{self, SharedEvents};
+use store_sync::config::Config;
 use store_sync::outbox::http::read_token;
 use store_sync::outbox::nats::TrunkUrl;
 use store_sync::payments::PaymentSettings;
@@ -113,6 +114,12 @@ fn read_store(path: &Path) -> anyhow::Result<StoreFile> {
 
 fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
     let file = read_store(&args.config)?;
+    let data_dir = args.data.clone().unwrap_or_else(|| file.live.server.data_dir.clone());
+    let (config, file) = Config::open(&args.config, &data_dir, file)?;
+    if let Some((who, _)) = config.saved_by() {
+        tracing::info!("store.toml as {who} saved it in the console is in force");
+    }
+    let config = Arc::new(config);
     let live = file.live;
     let bus = match (&args.bus, live.bus) {
         (Some(url), _) => Bus::At(BusUrl::parse(url)?),
@@ -151,7 +158,7 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
     };
     Ok(Settings {
         layout: file.layout,
-        data_dir: args.data.clone().unwrap_or(live.server.data_dir),
+        data_dir,
         listen: args.listen.unwrap_or(live.server.listen),
         bus,
         cloud,
@@ -164,8 +171,10 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
                 ..Gates::default()
             },
             trial_s: args.trial_s,
-            store_toml: file.text,
+            config: Arc::clone(&config),
         }),
+        oidc: live.oidc,
+        config: Some(config),
         gln: args.gln.clone(),
         access: match (args.no_login, args.behind_tls) {
             (true, _) => Access::Open,

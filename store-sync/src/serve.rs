@@ -1,6 +1,5 @@
 //! The store's server, composed: broker, ledger, outbox, API and console in one process.
 
-use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -15,9 +14,13 @@ use linefree_bus::payload::Status;
 use linefree_bus::topic::{Subscription, TopicKind};
 use linefree_bus::url::{BusUrl, Login};
 use linefree_domain::layout::StoreLayout;
+use linefree_recording::OidcConfig;
 use tokio::sync::watch;
 
+pub use crate::data_dir::DataDir;
+
 use crate::clock::wall_us;
+use crate::config::Config;
 use crate::desk::accounts::First;
 use crate::desk::{self, Desk};
 use crate::downlink::{AskCommands, Downlink, RunningDownlink};
@@ -30,6 +33,7 @@ use crate::ledger::payment_book::PaymentBook;
 use crate::ledger::staff::Staff;
 use crate::ledger::{Ledger, LedgerReader, OwnVoice};
 use crate::live::Live;
+use crate::oidc::Oidc;
 use crate::outbox::http::HttpCloud;
 use crate::outbox::nats::{NatsTrunk, TrunkUrl};
 use crate::outbox::{Deliver, Outbox, RunningOutbox};
@@ -39,6 +43,7 @@ use crate::robots::handlings;
 use crate::robots::service::{Robots, RobotsConfig};
 use crate::rollout::{self, RolloutSettings, RunningRollout};
 use crate::signed::SigningKey;
+use crate::telling::{self, Telling};
 
 /// How long a stop waits for each part that does not end by itself.
 const STOP_AT_MOST: Duration = Duration::from_secs(3);
@@ -137,69 +142,12 @@ pub struct Settings {
     pub access: Access,
     /// How it is paid; `None` = receipts are made, and nobody is charged.
     pub payments: Option<PaymentSettings>,
+    /// Where people who work here sign in beside the store's own accounts.
+    pub oidc: Option<OidcConfig>,
+    /// store.toml, where it can be edited in the console.
+    pub config: Option<Arc<Config>>,
     /// How releases reach devices; `None` = devices run by their own store.toml.
     pub rollout: Option<RolloutSettings>,
-}
-
-/// A data folder that is in use by this process, and by no other.
-#[derive(Debug)]
-pub struct DataDir {
-    path: PathBuf,
-    _lock: File,
-}
-
-impl DataDir {
-    /// Makes the folder if need be and takes it.
-    ///
-    /// # Errors
-    /// When it cannot be made, or another process has it.
-    pub fn take(path: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(path)
-            .with_context(|| format!("cannot make the data folder {}", path.display()))?;
-        Self::take_existing(path)
-    }
-
-    /// Takes a folder that is there.
-    ///
-    /// # Errors
-    /// When it is not there, or another process has it.
-    pub fn take_existing(path: &Path) -> anyhow::Result<Self> {
-        let name = path.join("lock");
-        let lock = File::options()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .open(&name)
-            .with_context(|| format!("cannot write in the data folder {}", path.display()))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => {
-                bail!(
-                    "another store-sync uses the data folder {}: stop it, or name another with --data",
-                    path.display()
-                )
-            }
-            Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("cannot lock {}", name.display())),
-        }
-    }
-
-    /// The ledger's file in a data folder.
-    #[must_use]
-    pub fn ledger_in(path: &Path) -> PathBuf {
-        path.join("ledger.sqlite")
-    }
-
-    /// The file of the key that receipts are signed with, in a data folder.
-    #[must_use]
-    pub fn receipt_key_in(path: &Path) -> PathBuf {
-        path.join("receipt-key.pem")
-    }
-
-    /// The ledger's file.
-    #[must_use]
-    pub fn ledger(&self) -> PathBuf {
-        Self::ledger_in(&self.path)
-    }
 }
 
 /// The key that receipts are signed with, made at the first start; its public half lies beside it.
@@ -277,6 +225,7 @@ impl Server {
             );
         }
         let desk = Arc::new(Desk::open(&settings.data_dir)?);
+        desk.tell_gates()?;
         let open = settings.access == Access::Open;
         let first = if open { None } else { desk.first_account(wall_us())? };
         let reader_token = desk::hex(&desk::random::<32>()?);
@@ -391,7 +340,21 @@ impl Server {
                 Fetching::new(Arc::clone(&orders), running.commands.clone(), updates, written.clone());
             tokio::spawn(fetching.run(stopped.clone()));
         }
+        let oidc = settings.oidc.map(|config| {
+            let here = format!("http://{console}/api/oidc/back");
+            let redirect = config.redirect.clone().unwrap_or(here);
+            Oidc::new(config, redirect)
+        });
+        let telling = Telling::new(
+            LedgerReader::open(&path)?,
+            OwnVoice::open(&path)?,
+            http::facings_of(&settings.layout),
+        );
+        tokio::spawn(telling::run(telling, Arc::clone(&live), written.clone(), stopped.clone()));
         let parts = http::Parts {
+            oidc,
+            config: settings.config,
+            rollout: rollout.as_ref().map(RunningRollout::desk),
             identity,
             layout: &settings.layout,
             listen: console,

@@ -292,22 +292,24 @@ async fn a_doubt_is_settled_undone_charged_contested_and_refunded() {
     assert_eq!(admin.post("/api/refunds", again).await.0, 409, "everything went back already");
 
     // The entry code: good for this store, and nobody can write one.
-    let (_, entry) = phone.post("/api/me/entry", json!({})).await;
+    let (_, entry) = phone.post("/api/me/entry", json!({ "party": 3 })).await;
     let code = entry["code"].as_str().unwrap();
-    let (_, of) = admin.post("/api/entry/check", json!({ "code": code })).await;
-    assert_eq!(of["credential"], "card-v1");
-    let forged = code.replacen("card-v1", "card-v2", 1);
+    let forged = format!("{}A", &code[..code.len() - 1]);
     assert_eq!(admin.post("/api/entry/check", json!({ "code": forged })).await.0, 409);
-    let desk = store_sync::desk::Desk::open(&data).unwrap();
-    let later = store_sync::clock::wall_us() + 120_000_000;
-    let told = desk.check_entry_code(code, later).unwrap_err().to_string();
-    assert!(told.contains("too old"), "{told}");
-    drop(desk);
+    let (_, of) = admin.post("/api/entry/check", json!({ "code": code })).await;
+    assert_eq!((&of["credential"], &of["party"]), (&"card-v1".into(), &3.into()));
+    assert_eq!(admin.post("/api/entry/check", json!({ "code": code })).await.0, 409, "it is good once");
+    assert_eq!(phone.post("/api/me/entry", json!({ "party": 21 })).await.0, 409);
+    // The receipt as a document: one's own, nobody else's.
+    let (status, signed) = phone.get("/api/me/receipts/v1/signed").await;
+    assert_eq!((status, &signed["receipt"]["visit"]), (200, &"v1".into()), "{signed}");
+    assert_eq!(phone.get("/api/me/receipts/v2/signed").await.0, 404);
 
     let (_, past) = admin.get(&format!("/api/moment?at_us={}", START_US + 1_000_000)).await;
     assert_eq!(past["carts"][0]["lines"][0]["sku"], "milk", "{past}");
     let (_, insights) = admin.get("/api/insights").await;
-    assert_eq!((&insights["visits"], &insights["buyers"]), (&1.into(), &1.into()), "{insights}");
+    let hour = &insights["hours"][0];
+    assert_eq!((&hour["visits"], &hour["buyers"]), (&1.into(), &1.into()), "{insights}");
     assert_eq!(insights["products"][0]["taken"], 1, "{insights}");
 
     // Delete-my-data: the account, the credential, the session; money stays.

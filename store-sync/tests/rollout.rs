@@ -8,6 +8,7 @@ mod corner;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use linefree_bus::client::{BusClient, BusConfig, Inbox, Incoming, Outgoing};
@@ -17,6 +18,7 @@ use linefree_bus::topic::{Subscription, TopicKind};
 use proptest::prelude::*;
 use serde_json::json;
 use store_sync::cloud::command::Command;
+use store_sync::config::Config;
 use store_sync::ledger::LedgerReader;
 use store_sync::ledger::commands::{Commander, StoreFacts};
 use store_sync::rollout::RolloutSettings;
@@ -103,6 +105,38 @@ fn canaries_first_one_of_each_role_then_all() {
     }
     assert_eq!(actions(&plan.tick(&gates(), 66 * S)), ["rollout.done"]);
     assert_eq!((plan.wanted("cam4"), plan.offer("one", 67 * S)), (Some(1), None));
+}
+
+#[test]
+fn people_take_back_what_is_under_way_or_what_everybody_runs_by() {
+    let mut plan = settled();
+    assert!(plan.take_back("sam: too slow", 70 * S).is_err(), "there is nothing before the first");
+    // Under way: the good one comes back under a new number.
+    assert_eq!(plan.offer("two", 70 * S), Some(2));
+    plan.tick(&gates(), 70 * S);
+    assert_eq!(actions(&plan.take_back("sam: too slow", 71 * S).unwrap()), ["rollout.back", "renumber"]);
+    assert!(plan.take_back("sam: again", 72 * S).is_err(), "it is on its way back");
+    assert_eq!((plan.wanted("cam1"), plan.wanted("cam4")), (Some(3), Some(3)));
+    assert_eq!(plan.offer("two", 73 * S), None, "what was taken back is not begun again");
+    for source in SIX {
+        says(&mut plan, 74 * S, &report(source, 3, false, None));
+    }
+    assert_eq!(actions(&plan.tick(&gates(), 74 * S)), ["rollout.done"]);
+    // In force everywhere: what was good before it.
+    assert_eq!(plan.offer("three", 80 * S), Some(4));
+    plan.tick(&gates(), 80 * S);
+    for source in SIX {
+        says(&mut plan, 81 * S, &report(source, 4, false, None));
+    }
+    plan.tick(&gates(), 81 * S);
+    assert_eq!(actions(&plan.tick(&gates(), 142 * S)), ["rollout.all", "rollout.done"]);
+    assert_eq!(plan.needed(), [4, 3], "the one before is kept");
+    let todo = plan.take_back("sam: it is wrong", 150 * S).unwrap();
+    assert!(
+        matches!(&todo[1], Doing::Renumber { from: 3, to: 5, why } if why.contains("it is wrong")),
+        "{todo:?}"
+    );
+    assert_eq!((plan.wanted("gate-1"), plan.offer("three", 151 * S)), (Some(5), None));
 }
 
 #[test]
@@ -277,7 +311,8 @@ async fn a_planogram_of_the_clouds_reaches_the_devices_and_comes_back_when_it_is
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path();
     let quick = Gates { canary_share: 0.5, hold_us: 0, ..gates() };
-    let rollout = RolloutSettings { gates: quick, trial_s: 1, store_toml: "format = 1\n".into() };
+    let rollout =
+        RolloutSettings { gates: quick, trial_s: 1, config: Arc::new(Config::fixed("format = 1\n")) };
     let settings = || Settings { rollout: Some(rollout.clone()), ..corner::settings(data) };
     let facts = StoreFacts::of(&settings().layout);
     let (sku, plate) = (facts.skus.first().unwrap().clone(), facts.plates.first().unwrap().clone());
@@ -398,7 +433,8 @@ fn a_new_product_of_the_catalogue_is_released_with_its_price() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_devices_that_take_part_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let rollout = RolloutSettings { gates: gates(), trial_s: 60, store_toml: "format = 1\n".into() };
+    let rollout =
+        RolloutSettings { gates: gates(), trial_s: 60, config: Arc::new(Config::fixed("format = 1\n")) };
     let settings = Settings { rollout: Some(rollout), ..corner::settings(dir.path()) };
     let server = Server::start(settings).await.unwrap();
     let status = Status::online("watcher", "watcher", "test");

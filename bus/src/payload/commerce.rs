@@ -1,5 +1,5 @@
 //! Events of what follows from a visit: answers to reviews, refunds, counts of stock, answers to the cloud's commands,
-//! forgotten shoppers. Each says its whole state, never a difference.
+//! insights, forgotten shoppers. Each says its whole state, never a difference.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -84,6 +84,40 @@ pub struct CommandAnswered {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// What an hour of the store says to whoever makes, buys and places products: told once, when the hour is over, from
+/// what was known by then. Nothing in it is about a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InsightsTold {
+    /// When the hour began.
+    pub hour_us: i64,
+    /// Visits that ended in it.
+    pub visits: u64,
+    /// How many of them took something.
+    pub buyers: u64,
+    /// Half of them lasted longer, seconds; absent where nobody left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dwell_s: Option<f64>,
+    /// Products of which there is something to tell, by SKU.
+    pub products: Vec<ProductInsight>,
+}
+
+/// What an hour says of one product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProductInsight {
+    /// The product.
+    pub sku: String,
+    /// Items lifted from shelves, by the likeliest explanation where it is likelier than not.
+    pub taken: u64,
+    /// Items put onto shelves again, likewise.
+    pub put_back: u64,
+    /// Of those: onto a plate where the planogram has another product.
+    pub misplaced: u64,
+    /// How long none was left on any of its counted plates, seconds, 0 to 3600.
+    pub out_of_stock_s: u32,
 }
 
 /// A shopper's personal data was deleted. Whoever keeps copies of these visits deletes their credentials, too.

@@ -3,12 +3,13 @@
 use crate::payload::{
     Ack, Alike, AskKind, Candidate, CartChanged, CommandAnswered, Commission, ContestChanged, ContestState,
     Counts, Coupon, Deal, DeviceFault, Event, EventBody, GateDirection, GatePassed, GroupPrice, Handling,
-    Handlings, Handover, IfShort, InForce, ItemAttributed, Line, Loyalty, MoneyState, MultiBuy, Off,
-    OrderChanged, OrderLine, OrderMoney, OrderState, PaymentAsk, PaymentChanged, People, Person, PlateDelta,
-    PriceRules, PriceRulesChanged, PriceStep, PriceWhy, PricedLine, ProductLikelihood, ProductView,
-    ReceiptPriced, RefundIssued, RefundLine, RefusedRelease, Resend, ReviewAnswered, SellerShare,
-    ShelfChanged, ShopperForgotten, ShopperPosition, Shoppers, SoldAs, Status, StockCounted, TaskChanged,
-    TaskKind, TaskState, TaxRate, Tracklet, TripState, VisitClosed, VisitOpened, Wanted, Watermark,
+    Handlings, Handover, IfShort, InForce, InsightsTold, ItemAttributed, Line, Loyalty, MoneyState, MultiBuy,
+    Off, OrderChanged, OrderLine, OrderMoney, OrderState, PaymentAsk, PaymentChanged, People, Person,
+    PlateDelta, PriceRules, PriceRulesChanged, PriceStep, PriceWhy, PricedLine, ProductInsight,
+    ProductLikelihood, ProductView, ReceiptPriced, RefundIssued, RefundLine, RefusedRelease, Resend,
+    ReviewAnswered, SellerShare, ShelfChanged, ShopperForgotten, ShopperPosition, Shoppers, SoldAs, Status,
+    StockCounted, TaskChanged, TaskKind, TaskState, TaxRate, Tracklet, TripState, VisitClosed, VisitOpened,
+    Wanted, Watermark,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -467,6 +468,19 @@ fn commerce() -> Vec<Example> {
         amount_minor: 199,
         state: ContestState::Open,
     };
+    let insights = InsightsTold {
+        hour_us: START_US - 3_600_000_000,
+        visits: 41,
+        buyers: 36,
+        dwell_s: Some(212.5),
+        products: vec![ProductInsight {
+            sku: sku(),
+            taken: 19,
+            put_back: 4,
+            misplaced: 1,
+            out_of_stock_s: 540,
+        }],
+    };
     let forgotten = ShopperForgotten { visits: vec!["v1".to_owned()] };
     vec![
         of("review_answered", "It was one bottle.", "ledger", 1, 90, EventBody::ReviewAnswered(answered)),
@@ -524,6 +538,14 @@ fn commerce() -> Vec<Example> {
             3,
             600,
             EventBody::CommandAnswered(command),
+        ),
+        of(
+            "insights_told",
+            "What the hour before says.",
+            "ledger",
+            9,
+            600,
+            EventBody::InsightsTold(insights),
         ),
         of(
             "shopper_forgotten",

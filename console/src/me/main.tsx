@@ -5,7 +5,8 @@ import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { encode } from "uqr";
 import { cost, get, type Line, type Me, type Payment, post, Refused, session, type Session } from "../api";
-import { Explained } from "../parts";
+import { Icon, type IconName } from "../icons";
+import { Empty, Explained } from "../parts";
 import "../style.css";
 import "./me.css";
 import { LANGUAGES, language, money, percent, speak, store, t, time } from "../words";
@@ -17,6 +18,11 @@ let gateway = true;
 const offline = signal(false);
 const forgotten = signal(false);
 const tab = signal<"enter" | "basket" | "receipts" | "privacy">("enter");
+
+/** How many come in on the next code. */
+const party = signal(1);
+/** As gates have it. */
+const MAX_PARTY = 20;
 
 /** How often the basket is asked for: quick enough to see it fill. */
 const EVERY_MS = 1500;
@@ -44,9 +50,9 @@ async function read() {
   }
 }
 
-/** A QR code as one SVG path: sharp at every size, and nothing but this page draws it. */
+/** A QR code as one SVG path: large squares (a screen is not torn or stained), sharp at every size, and nothing but this page draws it. */
 function Qr({ text, label = t("me.code") }: { text: string; label?: string }) {
-  const { data, size } = encode(text, { border: 2, ecc: "M" });
+  const { data, size } = encode(text, { border: 2, ecc: "L" });
   const path = data.flatMap((row, y) => row.map((dark, x) => (dark ? `M${x} ${y}h1v1h-1z` : ""))).join("");
   return (
     <svg class="qr" viewBox={`0 0 ${size} ${size}`} role="img" aria-label={label} shape-rendering="crispEdges">
@@ -59,22 +65,38 @@ function Qr({ text, label = t("me.code") }: { text: string; label?: string }) {
 function Enter() {
   const code = useSignal<{ code: string; until_us: number } | null>(null);
   const second = useSignal(Date.now());
+  const refused = useSignal("");
   useEffect(() => {
-    const fresh = () => post<{ code: string; until_us: number }>("/api/me/entry").then((c) => (code.value = c), () => (offline.value = true));
+    const fresh = () =>
+      post<{ code: string; until_us: number }>("/api/me/entry", { party: party.value }).then((c) => {
+        code.value = c;
+        refused.value = "";
+      }, (error) => {
+        if (error instanceof Refused) refused.value = error.message;
+        else offline.value = true;
+      });
     void fresh();
     const timer = setInterval(() => {
       second.value = Date.now();
-      if (code.value && code.value.until_us / 1000 - Date.now() < 5000) void fresh();
+      if (!code.value || code.value.until_us / 1000 - Date.now() < 5000) void fresh();
     }, 1000);
     return () => clearInterval(timer);
-  }, []);
+  }, [party.value]);
   const left = code.value ? Math.max(0, Math.round(code.value.until_us / 1e6 - second.value / 1000)) : 0;
   return (
     <section class="panel centre" aria-labelledby="show">
       <p class="when">{me.value?.store}</p>
       <h2 id="show">{t("me.show")}</h2>
-      {code.value && <Qr text={code.value.code} />}
-      {code.value && <p class="when">{t("me.fresh", { s: left })}</p>}
+      {refused.value && <p role="alert" class="offline">{refused.value}</p>}
+      {code.value && left > 0 ? <Qr text={code.value.code} /> : <div class="qr blank" aria-hidden="true" />}
+      <p class="when">{left > 0 ? t("me.fresh", { s: left }) : t("me.noCode")}</p>
+      <div class="party" role="group" aria-labelledby="party">
+        <span id="party">{t("me.party")}</span>
+        <button type="button" aria-label={t("me.fewer")} disabled={party.value <= 1} onClick={() => party.value--}>−</button>
+        <output aria-live="polite">{party.value}</output>
+        <button type="button" aria-label={t("me.more")} disabled={party.value >= MAX_PARTY} onClick={() => party.value++}>+</button>
+      </div>
+      <p class="when">{party.value > 1 ? t("me.partyWhy", { n: party.value }) : t("me.alone")}</p>
       <p class="mono pseudonym">{me.value?.credential}</p>
     </section>
   );
@@ -127,7 +149,7 @@ function Basket() {
   return (
     <section class="panel" aria-labelledby="basket" aria-live="polite">
       <h2 id="basket">{t("me.basket")}</h2>
-      {!cart ? <p class="empty">{t("me.none")}</p> : cart.lines.length === 0 ? <p class="empty">{t("me.empty")}</p> : (
+      {!cart ? <Empty icon="basket" words={t("me.none")} /> : cart.lines.length === 0 ? <Empty icon="basket" words={t("me.empty")} /> : (
         <>
           <Rows lines={cart.lines} />
           <p class="total"><span>{t("me.sum")}</span><b>{money(sum(cart.lines))}</b></p>
@@ -135,6 +157,17 @@ function Basket() {
       )}
     </section>
   );
+}
+
+/** Gives the browser a signed receipt as a file. */
+async function keep(visit: string) {
+  const signed = await get<unknown>(`/api/me/receipts/${encodeURIComponent(visit)}/signed`);
+  const url = URL.createObjectURL(new Blob([JSON.stringify(signed, null, 2)], { type: "application/json" }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = `receipt-${visit}.json`;
+  link.click();
+  URL.revokeObjectURL(url);
 }
 
 /** A line that somebody has looked at costs what they said. */
@@ -145,7 +178,7 @@ function asAnswered(l: Line, m: Me["receipts"][number]["money"]): Line {
 
 function Receipts() {
   const list = me.value?.receipts ?? [];
-  if (list.length === 0) return <section class="panel"><h2>{t("me.receipts")}</h2><p class="empty">{t("me.noReceipts")}</p></section>;
+  if (list.length === 0) return <section class="panel"><h2>{t("me.receipts")}</h2><Empty icon="receipts" words={t("me.noReceipts")} /></section>;
   return (
     <>
       <Pay />
@@ -156,6 +189,7 @@ function Receipts() {
           <p class="total"><span>{t("receipts.charge")}</span><b>{money(r.money.charge_minor + r.money.answered_minor)}</b></p>
           {r.money.open_minor > 0 && <p class="total small"><span>{t("receipts.review")}</span><b>{money(r.money.open_minor)}</b></p>}
           {r.money.refunded_minor > 0 && <p class="total small"><span>{t("receipts.refunded")}</span><b>{money(r.money.refunded_minor)}</b></p>}
+          <p class="row"><button type="button" class="small" onClick={() => void keep(r.visit)}>{t("me.keep")}</button><span class="when">{t("me.keepWhy")}</span></p>
           {r.money.contested_minor > 0 && <p class="total small"><span>{t("me.dispute")}</span><b>{money(r.money.contested_minor)}</b></p>}
         </section>
       ))}
@@ -218,7 +252,7 @@ function Privacy() {
     }
   };
   return (
-    <section class="panel" aria-labelledby="privacy">
+    <section class="panel privacy" aria-labelledby="privacy">
       <h2 id="privacy">{t("me.privacy")}</h2>
       <h3>{t("me.kept")}</h3>
       <p>{t("me.kept1")}</p>
@@ -238,9 +272,18 @@ function Privacy() {
   );
 }
 
+const ICONS: Record<"enter" | "basket" | "receipts" | "privacy", IconName> = { enter: "enter", basket: "basket", receipts: "receipts", privacy: "privacy" };
+
 function App() {
   const s = session.value;
-  if (!s) return <main class="phone" aria-busy="true" />;
+  if (!s) {
+    return (
+      <main class="phone" aria-busy={!offline.value}>
+        <h1 class="unseen">Linefree</h1>
+        {offline.value && <section class="panel centre welcome"><Icon name="enter" /><h2>{t("me.away")}</h2><p role="status">{t("me.awayWhy")}</p></section>}
+      </main>
+    );
+  }
   if (s.role !== "shopper") {
     const join = async () => {
       await post("/api/join");
@@ -276,7 +319,8 @@ function App() {
       <nav class="tabs" aria-label={t("nav.main")}>
         {tabs.map((name) => (
           <button type="button" key={name} aria-current={tab.value === name ? "page" : undefined} onClick={() => (tab.value = name)}>
-            {t(`me.${name}`)}{name === "basket" && !!count && <span class="badge">{count}</span>}
+            <Icon name={ICONS[name]} />
+            <span>{t(`me.${name}`)}</span>{name === "basket" && !!count && <span class="badge">{count}</span>}
             {name === "receipts" && payments.value.some((p) => p.link) && <span class="badge">!</span>}
           </button>
         ))}
@@ -288,8 +332,17 @@ function App() {
 effect(() => {
   document.documentElement.lang = language.value;
 });
-session.value = await get<Session>("/api/session").catch(() => ({ name: null, role: null, must_change: false, csrf: "" }));
+/** Who this phone is; without a connection nobody can say, and it is asked again. */
+async function greet() {
+  try {
+    session.value = await get<Session>("/api/session");
+    offline.value = false;
+  } catch {
+    offline.value = true;
+  }
+}
 render(<App />, document.getElementById("app")!);
+await greet();
 await read();
-setInterval(() => void read(), EVERY_MS);
+setInterval(() => void (session.value ? read() : greet().then(read)), EVERY_MS);
 if ("serviceWorker" in navigator) void navigator.serviceWorker.register("./me-worker.js").catch(() => {});

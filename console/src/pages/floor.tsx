@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { get, type Past, type Timeline } from "../api";
 import { FloorMap } from "../map/view";
-import { Lines, Panel, Table, who } from "../parts";
+import { Empty, Lines, Panel, Table, who } from "../parts";
 import { carts, map, moved, now, past, readRobots, receipts, robots } from "../state";
 import { money, number, t, time } from "../words";
 
@@ -81,7 +81,7 @@ function Carts() {
   return (
     <Panel title={t("carts.title")} class="carts" aside={<span>{looked ? t("time.at", { time: time(looked.at_us) }) : list.length}</span>}>
       <div class="cards" tabIndex={0} role="group" aria-label={t("carts.title")}>
-        {list.length === 0 && <p class="empty">{t("carts.nobody")}</p>}
+        {list.length === 0 && <Empty icon="basket" words={t("carts.nobody")} />}
         {list.map((cart) => (
           <article class="card" key={cart.visit} data-visit={cart.visit}>
             <h3>

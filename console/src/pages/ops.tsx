@@ -1,9 +1,10 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { type Account, type Audit, get, may, type Point, post, type Role, type StoreMap } from "../api";
-import { attempt, Panel, Table } from "../parts";
+import { sight } from "../alerts";
+import { type CalibrationFigure, get, type Point, type StoreMap } from "../api";
+import { Panel, Table } from "../parts";
 import { devices, map, stats } from "../state";
-import { day, number, t } from "../words";
+import { type Key, number, t } from "../words";
 
 const inside = ([x, y]: Point, polygon: Point[]) => {
   let is = false;
@@ -45,11 +46,13 @@ function coverage(store: StoreMap): Cells {
   return { x0, y0: y1, step, rows, one: one / Math.max(1, all), two: two / Math.max(1, all), by };
 }
 
-function Heat({ cells }: { cells: Cells }) {
+function Heat({ cells, store }: { cells: Cells; store: StoreMap }) {
+  const on = ([x, y]: Point) => `${((x - cells.x0) / cells.step).toFixed(2)},${((cells.y0 - y) / cells.step).toFixed(2)}`;
   const [wide, high] = [cells.rows[0]?.length ?? 1, cells.rows.length];
   return (
     <svg class="heat" viewBox={`0 0 ${wide} ${high}`} role="img" aria-label={t("ops.coverage")} shape-rendering="crispEdges">
       {cells.rows.flatMap((row, y) => row.map((n, x) => (n === null ? null : <rect key={`${x},${y}`} x={x} y={y} width={1.02} height={1.02} class={`seen-${Math.min(3, n)}`} />)))}
+      {store.gondolas.map((g) => <polygon key={g.id} points={g.outline.map(on).join(" ")} shape-rendering="auto" />)}
     </svg>
   );
 }
@@ -63,24 +66,23 @@ export function OpsPage() {
   for (const d of devices.value.devices) versions.set(d.version, [...(versions.get(d.version) ?? []), d.source]);
   const s = stats.value;
   return (
-    <div class="two even">
+    <div class="two wide-first">
       <div class="stack">
         <Panel title={t("ops.coverage")}>
           {seen && (
             <>
-              <Heat cells={seen} />
+              <Heat cells={seen} store={store!} />
               <p class="legend">
                 <span class="key seen-0" /> {t("ops.blind")} <span class="key seen-1" /> 1 <span class="key seen-2" /> 2 <span class="key seen-3" /> {t("ops.seen", { n: 3 })}
               </p>
               <p>{t("ops.coverageText", { p: Math.round(seen.one * 100), q: Math.round(seen.two * 100) })}</p>
-              <Table caption={t("ops.cameras")} head={[t("ops.cameras"), t("ops.calibrated"), t("ops.views")]}
-                rows={(store?.cameras ?? []).map((c) => ({ key: c.id, cells: [c.id, c.position ? t("ops.pose") : t("ops.homography"), `${Math.round((seen.by.get(c.id) ?? 0) * 100)} %`] }))} />
+              <Sight store={store!} seen={seen} />
             </>
           )}
         </Panel>
       </div>
       <div class="stack">
-        <Panel title={t("ops.health")} aside={s && (s.troubles.length || !s.bus_ok || !s.ledger_ok) ? <b class="flag">!</b> : <span class="ok">{t("ops.well")}</span>}>
+        <Panel title={t("ops.health")} aside={s && (s.troubles.length || !s.bus_ok || !s.ledger_ok) ? <span class="chip bad">{t("ops.unwell")}</span> : <span class="chip ok">{t("ops.well")}</span>}>
           <ul class="plain">
             {s?.troubles.map((w) => <li key={w}><b class="flag">{w}</b></li>)}
             <li>{t("devices.ledger")}: {number(s?.ledger_seq ?? 0)}</li>
@@ -90,95 +92,51 @@ export function OpsPage() {
         <Panel title={t("ops.versions")}>
           <ul class="plain">{[...versions].map(([v, who]) => <li key={v}><b>{v}</b>: {who.join(", ")}</li>)}</ul>
         </Panel>
-        {may("ops") && <ConfigCheck />}
       </div>
     </div>
   );
 }
 
-function ConfigCheck() {
-  const text = useSignal("");
-  const told = useSignal<{ ok: boolean; messages: string[] } | null>(null);
-  const check = (e: Event) => {
-    e.preventDefault();
-    void attempt(async () => {
-      told.value = await post("/api/config/check", text.value);
-    });
+/** How well each camera sees, by its own account and by its calibration's. */
+function Sight({ store, seen }: { store: StoreMap; seen: Cells }) {
+  const figures = useSignal<CalibrationFigure[]>([]);
+  useEffect(() => void get<CalibrationFigure[]>("/api/calibration").then((f) => (figures.value = f), () => {}), []);
+  const told = new Map(devices.value.devices.map((d) => [d.source, sight(d.counters)]));
+  const quality = (id: string) => {
+    const own = figures.value.filter((f) => f.of === id);
+    if (!own.length) return <span class="when">{t("ops.noFigure")}</span>;
+    return <span class="quality">{own.map((f) => <Figure key={f.key} figure={f} />)}</span>;
   };
+  const shelves = figures.value.filter((f) => f.key === "rms_g");
   return (
-    <Panel title={t("ops.config")}>
-      <p class="when">{t("ops.configWhy")}</p>
-      <form onSubmit={check} class="column">
-        <label>
-          {t("ops.paste")}
-          <textarea rows={8} spellcheck={false} required value={text.value} onInput={(e) => (text.value = e.currentTarget.value)} />
-        </label>
-        <button class="primary">{t("ops.check")}</button>
-      </form>
-      <div role="status">
-        {told.value && (
-          <>
-            <p><b class={told.value.ok ? "ok" : "flag"}>{told.value.ok ? t("ops.fine") : t("ops.wrong")}</b></p>
-            <ul class="plain mono">{told.value.messages.map((m, i) => <li key={i}>{m}</li>)}</ul>
-          </>
-        )}
-      </div>
-    </Panel>
+    <>
+      <Table caption={t("ops.cameras")} head={[t("ops.camera"), t("ops.calibrated"), t("ops.quality"), t("ops.focus"), t("ops.views")]}
+        rows={store.cameras.map((c) => {
+          const now = told.get(c.id);
+          return {
+            key: c.id,
+            cells: [c.id, c.position ? t("ops.pose") : t("ops.homography"), quality(c.id),
+              !now ? <span class="when">{t("ops.notTold")}</span> : now.words ? <b class="flag">{t(now.words)}</b> : <span class="ok">{t("ops.sharp", { p: now.sharp })}</span>,
+              `${Math.round((seen.by.get(c.id) ?? 0) * 100)} %`],
+          };
+        })} />
+      {shelves.length > 0 && (
+        <Table caption={t("ops.shelves")} head={[t("ops.shelf"), t("ops.quality")]} rows={shelves.map((f) => ({ key: f.of, cells: [f.of, <Figure figure={f} />] }))} />
+      )}
+    </>
   );
 }
 
-export function AccessPage() {
-  const accounts = useSignal<Account[]>([]);
-  const audit = useSignal<Audit | null>(null);
-  const name = useSignal("");
-  const role = useSignal<Role>("staff");
-  const made = useSignal<{ name: string; password: string } | null>(null);
-  const read = () =>
-    attempt(async () => {
-      [accounts.value, audit.value] = await Promise.all([get<Account[]>("/api/accounts"), get<Audit>("/api/audit?limit=200")]);
-    });
-  useEffect(() => void read(), []);
-  const add = (e: Event) => {
-    e.preventDefault();
-    void attempt(async () => {
-      const { password } = await post<{ password: string }>("/api/accounts", { name: name.value, role: role.value, credential: null });
-      made.value = { name: name.value, password };
-      name.value = "";
-      await read();
-    });
-  };
-  const disable = (a: Account) =>
-    attempt(async () => {
-      await post("/api/accounts/disabled", { name: a.name, disabled: !a.disabled });
-      await read();
-    });
+/** A figure beside its limit: the nearer, the worse. */
+function Figure({ figure: f }: { figure: CalibrationFigure }) {
+  const part = Math.min(1, f.value / f.limit);
   return (
-    <div class="stack">
-      <Panel title={t("access.accounts")} aside={accounts.value.length}>
-        <Table caption={t("access.accounts")} head={[t("sign.name"), t("access.role"), t("access.state"), t("access.change")]}
-          rows={accounts.value.map((a) => ({
-            key: a.name,
-            cells: [a.name, t(`role.${a.role}`), a.disabled ? t("access.out") : a.must_change ? t("access.waiting") : t("access.active"),
-              may("ops") ? <button type="button" class="small" onClick={() => void disable(a)}>{a.disabled ? t("access.enable") : t("access.disable")}<span class="unseen"> {a.name}</span></button> : null],
-          }))} />
-        {may("ops") && (
-          <form class="refund" onSubmit={add}>
-            <label>{t("sign.name")}<input required maxLength={64} autocomplete="off" value={name.value} onInput={(e) => (name.value = e.currentTarget.value)} /></label>
-            <label>
-              {t("access.role")}
-              <select value={role.value} onChange={(e) => (role.value = e.currentTarget.value as Role)}>
-                {(["staff", "manager", "ops", "auditor"] as const).map((r) => <option key={r} value={r}>{t(`role.${r}`)}</option>)}
-              </select>
-            </label>
-            <button class="primary">{t("access.add")}</button>
-          </form>
-        )}
-        <p role="status">{made.value && <b class="mono">{t("access.made", made.value)}</b>}</p>
-      </Panel>
-      <Panel title={t("access.audit")} aside={audit.value && <span class={audit.value.whole ? "ok" : "flag"}>{audit.value.whole ? t("access.whole") : t("access.broken")}</span>}>
-        <Table caption={t("access.audit")} head={[t("access.when"), t("access.who"), t("access.action"), t("access.subject"), t("access.detail")]}
-          rows={(audit.value?.rows ?? []).map((r) => ({ key: String(r.n), cells: [day(r.at_us), `${r.who} (${r.role})`, <>{r.action}{!r.done && <b class="flag"> {t("access.refused")}</b>}</>, r.subject, r.detail] }))} />
-      </Panel>
-    </div>
+    <span class={`odds${part > 0.7 ? " low" : ""}`} title={t("ops.limit", { n: number(f.limit) })}>
+      <span>{t(`quality.${f.key}` as Key)}</span>
+      <meter min={0} max={1} value={part} aria-hidden="true" />
+      <span>{fine(f.value)}</span>
+    </span>
   );
 }
+
+const fine = (n: number) => (n >= 1 ? number(n) : n.toPrecision(2));

@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { get, may, type Order, post, type Robot, type Task } from "../api";
-import { attempt, Panel, short, Table } from "../parts";
+import { attempt, Empty, Panel, short, Table } from "../parts";
 import { moved, products } from "../state";
 import { type Key, number, t, time } from "../words";
 
@@ -55,7 +55,7 @@ export function OrdersPage() {
           </Panel>
         )}
         <Panel title={t("orders.title")} aside={open}>
-          {orders.value.length === 0 ? <p class="empty">{t("orders.none")}</p> : (
+          {orders.value.length === 0 ? <Empty icon="orders" words={t("orders.none")} /> : (
             <Table
               caption={t("orders.title")}
               head={[t("orders.order"), t("orders.due"), t("orders.state"), t("orders.picked"), <span class="unseen">{t("orders.next")}</span>]}
@@ -75,7 +75,7 @@ export function OrdersPage() {
       </div>
       <div class="stack">
         <Panel title={t("orders.tasks")} aside={todo.length}>
-          {todo.length === 0 ? <p class="empty">{t("orders.idle")}</p> : (
+          {todo.length === 0 ? <Empty icon="orders" words={t("orders.idle")} /> : (
             <Table
               caption={t("orders.tasks")}
               head={[t("orders.what"), t("stock.plate"), t("orders.by"), t("orders.state"), <span class="unseen">{t("orders.next")}</span>]}

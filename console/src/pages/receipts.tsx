@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { type Contest, cost, get, type Line, may, type Money, type Payment, post, type ReceiptDetail } from "../api";
-import { attempt, Explained, Odds, Panel, who } from "../parts";
+import { attempt, Empty, Explained, Odds, Panel, who } from "../parts";
 import { contests, products, readLists, readReviews, receipts, stats, toast } from "../state";
 import { money, number, t, time } from "../words";
 
@@ -12,7 +12,7 @@ export function ReceiptsPage() {
   return (
     <div class="two">
       <Panel title={t("receipts.title")} class="list" aside={t("receipts.total", { n: stats.value?.receipts ?? receipts.value.length })}>
-        {receipts.value.length === 0 && <p class="empty">{t("receipts.none")}</p>}
+        {receipts.value.length === 0 && <Empty icon="receipts" words={t("receipts.none")} />}
         <ul class="picks">
           {receipts.value.map((r) => {
             const contested = open.some((c) => c.visit === r.visit);
@@ -31,7 +31,7 @@ export function ReceiptsPage() {
           })}
         </ul>
       </Panel>
-      {shown ? <Detail key={shown} visit={shown} /> : <section class="panel"><p class="empty big">{t("receipts.pick")}</p></section>}
+      {shown ? <Detail key={shown} visit={shown} /> : <section class="panel"><Empty icon="receipts" words={t("receipts.pick")} /></section>}
     </div>
   );
 }

@@ -4,7 +4,7 @@ import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { type Doubt, type Held, type Point, post, type Review } from "../api";
 import { FloorMap } from "../map/view";
-import { attempt, Odds, Panel, short, who } from "../parts";
+import { Empty, attempt, Odds, Panel, short, who } from "../parts";
 import { map, products, readReviews, reviews, toast } from "../state";
 import { money, number, percent, t, time } from "../words";
 
@@ -113,7 +113,7 @@ export function ReviewsPage() {
             ))}
           </section>
         ) : (
-          <section class="panel"><p class="empty big">{t("review.none")}</p></section>
+          <section class="panel"><Empty icon="reviews" words={t("review.none")} /></section>
         )}
       </div>
     </div>

@@ -1,19 +1,22 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { get, may, type Misplaced, post } from "../api";
-import { attempt, Odds, Panel, Table } from "../parts";
+import { LOW } from "../alerts";
+import { get, may, type Misplaced, post, type Suggestion, type Task } from "../api";
+import { attempt, Empty, Odds, Panel, Table } from "../parts";
 import { map, products, readStock, stock, toast } from "../state";
-import { number, t, time } from "../words";
-
-/** A plate is to be filled up when this part of the last count is left. */
-const LOW = 0.34;
+import { type Key, number, t, time } from "../words";
 
 export function StockPage() {
   const misplaced = useSignal<Misplaced[]>([]);
+  const tasks = useSignal<Task[]>([]);
+  const suggestions = useSignal<Suggestion[]>([]);
+  const readTasks = () => get<Task[]>("/api/tasks").then((k) => (tasks.value = k), () => {});
   const rows = stock.value;
   useEffect(() => {
     void readStock();
     void get<Misplaced[]>("/api/misplaced").then((m) => (misplaced.value = m), () => {});
+    void readTasks();
+    void get<Suggestion[]>("/api/reorder").then((r) => (suggestions.value = r.filter((s) => s.quantity)), () => {});
   }, [rows.length]);
   const name = (sku: string) => products.value.get(sku)?.name ?? sku;
   const low = rows.filter((r) => r.quantity <= r.counted * LOW);
@@ -22,7 +25,7 @@ export function StockPage() {
     <div class="two even">
       <div class="stack">
         <Panel title={t("stock.title")}>
-          {rows.length === 0 ? <p class="empty">{t("stock.none")}</p> : (
+          {rows.length === 0 ? <Empty icon="stock" words={t("stock.none")} /> : (
             <Table
               caption={t("stock.title")}
               head={[t("stock.plate"), t("stock.product"), t("stock.counted"), t("stock.now"), t("stock.weight")]}
@@ -34,12 +37,34 @@ export function StockPage() {
       </div>
       <div class="stack">
         <Panel title={t("stock.restock")} aside={low.length}>
-          {low.length === 0 ? <p class="empty">{t("stock.noRestock")}</p> : (
-            <ul class="plain">{low.map((r) => <li key={r.plate}><b>{name(r.sku)}</b> · {r.plate} · {r.quantity}/{r.counted}</li>)}</ul>
+          {low.length === 0 ? <Empty icon="stock" words={t("stock.noRestock")} /> : (
+            <Table
+              caption={t("stock.restock")}
+              head={[t("stock.product"), t("stock.plate"), t("stock.now"), t("stock.fill"), <span class="unseen">{t("orders.next")}</span>]}
+              rows={low.map((r) => {
+                const task = tasks.value.find((k) => k.task_kind === "restock" && k.plate === r.plate && ["waiting", "assigned", "underway"].includes(k.state));
+                const missing = r.counted - Math.max(0, r.quantity);
+                return {
+                  key: r.plate,
+                  cells: [
+                    name(r.sku), r.plate, <b class="flag">{r.quantity}/{r.counted}</b>, missing || "–",
+                    task ? <span class="chip soon">{t(`orders.task.${task.state}` as Key)}</span> : may("staff") && missing > 0 ? (
+                      <button type="button" class="small" onClick={() => void attempt(async () => { await post("/api/tasks", { task_kind: "restock", sku: r.sku, quantity: missing, plate: r.plate }); await readTasks(); })}>{t("stock.give")}<span class="unseen"> {name(r.sku)} {r.plate}</span></button>
+                    ) : "",
+                  ],
+                };
+              })}
+            />
           )}
         </Panel>
+        {suggestions.value.length > 0 && (
+          <Panel title={t("stock.order")} aside={suggestions.value.length}>
+            <Table caption={t("stock.order")} head={[t("stock.product"), t("stock.now"), t("stock.daily"), t("stock.toOrder")]}
+              rows={suggestions.value.map((s) => ({ key: s.sku, cells: [name(s.sku), s.on_hand ?? "–", number(s.daily_mean), <b>{s.quantity}</b>] }))} />
+          </Panel>
+        )}
         <Panel title={t("stock.misplaced")} aside={misplaced.value.length}>
-          {misplaced.value.length === 0 ? <p class="empty">{t("stock.noMisplaced")}</p> : (
+          {misplaced.value.length === 0 ? <Empty icon="stock" words={t("stock.noMisplaced")} /> : (
             <Table
               caption={t("stock.misplaced")}
               head={[t("stock.product"), t("stock.plate"), t("stock.belongs"), t("stock.sureness"), t("access.when")]}

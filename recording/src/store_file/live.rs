@@ -1,4 +1,4 @@
-//! The optional tables of a live store: `[bus]`, `[server]`, `[cloud]`, `[detector]`, `[vision]`, `[policy]`,
+//! The optional tables of a live store: `[bus]`, `[server]`, `[cloud]`, `[oidc]`, `[detector]`, `[vision]`, `[policy]`,
 //! `[[shelf_calibration]]`, `[[source]]`.
 //!
 //! Secrets never stand in store.toml, only the paths of the files that hold them. Relative paths are taken from
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use linefree_domain::layout::StoreLayout;
 
 use super::layout::{filled, read_size_px};
+use super::oidc::{self, OidcConfig};
 use super::shelf_calibration::{self, ShelfCalibration};
 use super::source::{self, SourceConfig};
 use crate::toml_walk::{Node, Table};
@@ -43,6 +44,8 @@ pub struct LiveConfig {
     pub server: ServerConfig,
     /// The chain's cloud; `None` = the outbox keeps everything until there is one.
     pub cloud: Option<CloudConfig>,
+    /// Where people who work here sign in; `None` = with the store's own accounts only.
+    pub oidc: Option<OidcConfig>,
     /// How people are found in frames.
     pub detector: DetectorConfig,
     /// How handled products are looked at; `None` = they are not.
@@ -139,6 +142,7 @@ pub(super) fn read(root: &mut Table<'_>, folder: &Path, layout: Option<&StoreLay
         bus: root.get("bus").and_then(|n| read_bus(&n, folder)),
         server: read_server(root.get("server"), folder),
         cloud: root.get("cloud").and_then(|n| read_cloud(&n, folder)),
+        oidc: root.get("oidc").and_then(|n| oidc::read(&n, folder)),
         detector: read_detector(root.get("detector")),
         vision: root.get("vision").and_then(|n| read_vision(&n, folder)),
         policy: read_policy(root.get("policy")),
@@ -147,7 +151,7 @@ pub(super) fn read(root: &mut Table<'_>, folder: &Path, layout: Option<&StoreLay
     }
 }
 
-fn url(node: &Node<'_>, schemes: &[&str]) -> Option<String> {
+pub(super) fn url(node: &Node<'_>, schemes: &[&str]) -> Option<String> {
     let text = node.str("an address")?;
     let rest = schemes.iter().find_map(|s| text.strip_prefix(s));
     let host = rest.and_then(|r| r.split('/').next()).unwrap_or_default();

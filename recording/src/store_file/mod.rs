@@ -2,7 +2,7 @@
 //!
 //! The tables that describe the store (`store`, `gate`, `camera`, `gondola`, `product`, `facing`, and `robots` where
 //! there are any) become a [`StoreLayout`] with every reference resolved. `calibration` limits how bad a calibration may say it is.
-//! The tables of a live store (`bus`, `server`, `cloud`, `detector`, `policy`, `shelf_calibration`, `source`) are all optional and become a
+//! The tables of a live store (`bus`, `server`, `cloud`, `oidc`, `detector`, `policy`, `shelf_calibration`, `source`) are all optional and become a
 //! [`LiveConfig`] with every default filled in. A recording carries the same file. Nothing is guessed: an unknown key,
 //! a number out of range or a reference to something that is not there is a [`Mistake`], and all of them are reported
 //! at once.
@@ -10,6 +10,7 @@
 mod catalogue;
 mod layout;
 mod live;
+mod oidc;
 mod quality;
 mod robots;
 mod shelf_calibration;
@@ -28,6 +29,8 @@ pub use live::{
     BusConfig, CloudConfig, DEFAULT_DETECTOR, DEFAULT_LISTEN, DEFAULT_REVIEW_BELOW, DetectorConfig,
     LiveConfig, PolicyConfig, ServerConfig, VisionConfig,
 };
+pub use oidc::{OIDC_ROLES, OidcConfig};
+pub use quality::Quality;
 pub use shelf_calibration::ShelfCalibration;
 pub use source::{
     Adc, GateConfig, GateReader, LineProtocol, Opener, ScaleConfig, ScaleDriver, SerialLine, SerialParity,
@@ -47,6 +50,8 @@ pub struct StoreFile {
     pub live: LiveConfig,
     /// What is suspicious but not wrong, such as a GTIN whose check digit does not fit.
     pub warnings: Vec<Mistake>,
+    /// How good its calibrations say they are.
+    pub qualities: Vec<Quality>,
     /// The file's own text, to be copied into recordings.
     pub text: String,
 }
@@ -78,7 +83,10 @@ impl StoreFile {
         warnings.sort();
         Mistakes::check(doc.mistakes.take())?;
         match layout {
-            Some(layout) => Ok(Self { layout, live, warnings, text: text.to_owned() }),
+            Some(layout) => {
+                let qualities = quality::told(&mut Table::root(&doc, parsed.get_ref()));
+                Ok(Self { layout, live, warnings, qualities, text: text.to_owned() })
+            }
             // Every `None` comes with a reported mistake; this arm only keeps the function total.
             None => Err(Mistake::in_file(path, "could not be read", "correct it").into()),
         }

@@ -46,6 +46,46 @@ const LIMITS: [(&str, &str, f64, &str, &str); 5] = [
     ),
 ];
 
+/// One figure of how good a calibration says it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quality {
+    /// The camera, or the shelf as `gondola/shelf`.
+    pub of: String,
+    /// What it measures, as store.toml calls it: `floor_error_m`, `rms_g` ...
+    pub key: &'static str,
+    /// The figure, in the unit that its name ends with; smaller is better.
+    pub value: f64,
+    /// Beyond this the store would be refused.
+    pub limit: f64,
+}
+
+/// Every figure of a store.toml that has been found right.
+pub(super) fn told(root: &mut Table<'_>) -> Vec<Quality> {
+    let (limits, shelf_limit) = (read_limits(root), read_shelf_limit(root));
+    let mut all = Vec::new();
+    for (_, mut camera) in root.tables("camera") {
+        let of = camera.get("id").and_then(|n| n.str("a camera's id").map(str::to_owned)).unwrap_or_default();
+        let Some(mut t) = camera.get("quality").and_then(|n| n.table("what calibrate wrote")) else {
+            continue;
+        };
+        for ((key, ..), limit) in LIMITS.into_iter().zip(limits.0) {
+            let value = t.get(key).and_then(|n| n.num("a number of 0 or more"));
+            all.extend(value.map(|value| Quality { of: of.clone(), key, value, limit }));
+        }
+    }
+    for (_, mut shelf) in root.tables("shelf_calibration") {
+        let plates = shelf.get("plates").and_then(|n| n.array("a list of plates")).unwrap_or_default();
+        let first = plates.first().and_then(|n| n.str("a plate")).unwrap_or_default();
+        let of = first.rsplit_once('/').map_or(first, |(shelf, _)| shelf).to_owned();
+        let Some(mut t) = shelf.get("quality").and_then(|n| n.table("what calibrate wrote")) else {
+            continue;
+        };
+        let value = t.get("rms_g").and_then(|n| n.num("grams, 0 or more"));
+        all.extend(value.map(|value| Quality { of, key: "rms_g", value, limit: shelf_limit }));
+    }
+    all
+}
+
 /// `[calibration]`: the limits, in the order of [`LIMITS`].
 pub(super) struct Limits([f64; 5]);
 

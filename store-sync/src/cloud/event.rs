@@ -129,7 +129,9 @@ fn subject(body: &EventBody) -> Option<String> {
         EventBody::OrderChanged(e) => &e.order,
         EventBody::TaskChanged(e) => &e.task,
         EventBody::CommandAnswered(e) => &e.command,
-        EventBody::PriceRulesChanged(_) | EventBody::ShopperForgotten(_) => return None,
+        EventBody::PriceRulesChanged(_) | EventBody::InsightsTold(_) | EventBody::ShopperForgotten(_) => {
+            return None;
+        }
     };
     // CloudEvents: a subject is present or not, but never empty.
     (!text.is_empty()).then(|| text.clone())

@@ -43,6 +43,23 @@ impl Role {
         }
     }
 
+    /// A role of people who work here, by its name.
+    #[must_use]
+    pub fn of_staff(name: &str) -> Option<Self> {
+        [Self::Staff, Self::Manager, Self::Ops, Self::Auditor].into_iter().find(|role| role.name() == name)
+    }
+
+    /// How much it may change; an auditor changes nothing.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Shopper | Self::Auditor => 0,
+            Self::Staff => 1,
+            Self::Manager => 2,
+            Self::Ops => 3,
+        }
+    }
+
     fn parse(name: &str) -> Self {
         match name {
             "staff" => Self::Staff,
@@ -57,13 +74,7 @@ impl Role {
     /// May it do what `least` may?
     #[must_use]
     pub fn at_least(self, least: Self) -> bool {
-        let rank = |role| match role {
-            Self::Shopper | Self::Auditor => 0,
-            Self::Staff => 1,
-            Self::Manager => 2,
-            Self::Ops => 3,
-        };
-        self == least || (rank(least) > 0 && rank(self) >= rank(least))
+        self == least || (least.rank() > 0 && self.rank() >= least.rank())
     }
 }
 
@@ -95,6 +106,8 @@ pub struct Account {
     pub disabled: bool,
     /// When it was made.
     pub created_us: i64,
+    /// It signs in at the chain's provider, which also says its role.
+    pub outside: bool,
 }
 
 /// Shortest password. NIST SP 800-63B asks for eight at least; length is worth more than odd characters.
@@ -106,7 +119,7 @@ const FREE_TRIES: u32 = 5;
 /// Names whose wrong passwords are remembered.
 const MAX_NAMES: usize = 10_000;
 /// How long a session lasts: a long shift.
-const SESSION_US: i64 = 12 * 3_600_000_000;
+pub(super) const SESSION_US: i64 = 12 * 3_600_000_000;
 /// How long a shopper's phone stays known.
 const PHONE_US: i64 = 365 * 24 * 3_600_000_000;
 /// Where the first start leaves the one-time password, for whoever can read the data folder.
@@ -254,7 +267,12 @@ impl Desk {
         self.begin_session(&credential, PHONE_US, now_us)
     }
 
-    fn begin_session(&self, account: &str, lasts_us: i64, now_us: i64) -> Result<String, DeskError> {
+    pub(super) fn begin_session(
+        &self,
+        account: &str,
+        lasts_us: i64,
+        now_us: i64,
+    ) -> Result<String, DeskError> {
         let token = hex(&random::<32>()?);
         let csrf = hex(&random::<16>()?);
         let conn = self.conn();
@@ -351,6 +369,9 @@ impl Desk {
     /// [`DeskError::Refused`]: too short, or the same again.
     pub fn change_password(&self, name: &str, password: &str, now_us: i64) -> Result<String, DeskError> {
         check_password(password)?;
+        if self.is_from_outside(name)? {
+            return refused("this account's password is the provider's: change it there");
+        }
         let (salt, old): (Vec<u8>, Vec<u8>) = self.conn().query_row(
             "SELECT coalesce(salt, x'00000000000000000000000000000000'), coalesce(hash, x'') FROM accounts WHERE name = ?",
             [name],
@@ -404,7 +425,9 @@ impl Desk {
     pub fn accounts(&self) -> Result<Vec<Account>, DeskError> {
         let conn = self.conn();
         let mut statement = conn.prepare_cached(
-            "SELECT name, role, must_change, disabled, created_us FROM accounts WHERE role <> 'shopper' ORDER BY name",
+            "SELECT name, role, must_change, disabled, created_us,
+                    EXISTS (SELECT 1 FROM outside_accounts o WHERE o.account = name)
+             FROM accounts WHERE role <> 'shopper' ORDER BY name",
         )?;
         let rows = statement.query_map([], |r| {
             Ok(Account {
@@ -413,6 +436,7 @@ impl Desk {
                 must_change: r.get(2)?,
                 disabled: r.get(3)?,
                 created_us: r.get(4)?,
+                outside: r.get(5)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

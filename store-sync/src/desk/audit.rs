@@ -125,6 +125,20 @@ impl Desk {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// The last actions whose name begins so, youngest first.
+    ///
+    /// # Errors
+    /// [`DeskError`].
+    pub fn audit_of(&self, action: &str, limit: u32) -> Result<Vec<AuditRow>, DeskError> {
+        let conn = self.conn();
+        let sql = format!(
+            "SELECT {COLUMNS} FROM audit WHERE substr(action, 1, length(?1)) = ?1 ORDER BY n DESC LIMIT ?2"
+        );
+        let mut statement = conn.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![action, limit], |r| Ok(row(r)?.0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Does every row's sum hold, and is none missing?
     ///
     /// # Errors

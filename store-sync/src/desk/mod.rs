@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod audit;
 pub mod channels;
 pub mod entry;
+pub mod outside;
 pub mod reviews;
 
 use std::path::{Path, PathBuf};

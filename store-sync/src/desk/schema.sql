@@ -15,6 +15,15 @@ CREATE TABLE IF NOT EXISTS accounts (
   disabled    INTEGER NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1))
 ) STRICT, WITHOUT ROWID;
 
+-- Who an account is at the chain's provider. Such an account has no password here.
+CREATE TABLE IF NOT EXISTS outside_accounts (
+  issuer  TEXT NOT NULL,
+  -- The provider's own name for somebody; it never changes, whatever else about them does.
+  subject TEXT NOT NULL,
+  account TEXT NOT NULL UNIQUE REFERENCES accounts (name) ON DELETE CASCADE,
+  PRIMARY KEY (issuer, subject)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS sessions (
   -- SHA-256 of the token: whoever reads this file cannot use it to sign in.
   token_hash BLOB    PRIMARY KEY,
@@ -62,6 +71,12 @@ CREATE TABLE IF NOT EXISTS contests (
 ) STRICT, WITHOUT ROWID;
 -- One open contest a line.
 CREATE UNIQUE INDEX IF NOT EXISTS contests_open ON contests (visit, sku) WHERE state = 'open';
+
+-- Entry codes that were used and could still be shown again.
+CREATE TABLE IF NOT EXISTS entries (
+  nonce   TEXT    PRIMARY KEY,
+  until_s INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS secrets (
   name  TEXT PRIMARY KEY,

@@ -50,13 +50,21 @@ fn needs(method: &Method, path: &str) -> Needs {
         return Needs::Nothing;
     }
     match (reads, path) {
-        (_, "/api/session" | "/api/join") | (true, "/api/openapi.json") => Needs::Nothing,
+        (_, "/api/session" | "/api/join") => Needs::Nothing,
+        (true, "/api/openapi.json" | "/api/sign-in" | "/api/oidc/begin" | "/api/oidc/back") => Needs::Nothing,
         // Channels sign what they send; the door itself looks at it.
         (false, p) if p.starts_with("/api/hooks/") => Needs::Nothing,
         (false, "/api/password") => Needs::Session,
         (_, p) if p == "/api/me" || p.starts_with("/api/me/") => Needs::Shopper,
-        (true, "/api/audit" | "/api/accounts") => Needs::Read(Role::Ops),
-        (false, "/api/accounts" | "/api/accounts/disabled" | "/api/config/check") => Needs::Change(Role::Ops),
+        (true, "/api/audit" | "/api/accounts" | "/api/config") => Needs::Read(Role::Ops),
+        (
+            false,
+            "/api/accounts"
+            | "/api/accounts/disabled"
+            | "/api/config"
+            | "/api/config/check"
+            | "/api/rollout/back",
+        ) => Needs::Change(Role::Ops),
         (
             false,
             "/api/reviews/answer"
@@ -108,15 +116,25 @@ impl Budgets {
     }
 }
 
+/// A cookie of a request.
+pub(super) fn cookie_of<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
+    cookies.split(';').find_map(|c| c.trim().strip_prefix(name)?.strip_prefix('='))
+}
+
 /// The session's token in a request.
 pub(super) fn token_of(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
-    cookies.split(';').find_map(|c| c.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+    cookie_of(headers, COOKIE)
+}
+
+/// What a cookie says where it must travel over TLS only.
+pub(super) fn secure(context: &Context) -> &'static str {
+    if context.only_this_machine { "" } else { "; Secure" }
 }
 
 /// The header that gives a session to a browser; an empty token takes it away.
 pub(super) fn set_cookie(context: &Context, token: &str) -> [(header::HeaderName, String); 1] {
-    let secure = if context.only_this_machine { "" } else { "; Secure" };
+    let secure = secure(context);
     let lasts = if token.is_empty() { 0 } else { 365 * 24 * 3600 };
     [(
         header::SET_COOKIE,
@@ -219,6 +237,10 @@ mod tests {
         assert_eq!(may(&Method::POST, "/api/hooks/orders/app"), [true; 5]);
         assert_eq!(may(&Method::POST, "/api/refunds"), [false, false, true, true, false]);
         assert_eq!(may(&Method::POST, "/api/accounts"), [false, false, false, true, false]);
+        assert_eq!(may(&Method::GET, "/api/config"), [false, false, false, true, true]);
+        assert_eq!(may(&Method::POST, "/api/rollout/back"), [false, false, false, true, false]);
+        assert_eq!(may(&Method::POST, "/api/planogram"), [false, false, true, true, false]);
+        assert_eq!(may(&Method::GET, "/api/oidc/back"), [true; 5]);
         assert_eq!(may(&Method::POST, "/api/anything/new"), [false, false, true, true, false]);
         assert_eq!(may(&Method::POST, "/api/me/forget"), [true, false, false, false, false]);
         assert_eq!(may(&Method::GET, "/api/mean"), [false, true, true, true, true]);

@@ -1,4 +1,4 @@
-//! What staff decide, and what they need to see for it: reviews, refunds, contests, counts, the past, insights.
+//! What staff decide, and what they need to see for it: reviews, refunds, contests, counts, the past.
 
 #![allow(unused_qualifications)] // utoipa's macro writes the parameters' types with their full path.
 
@@ -196,26 +196,6 @@ pub(super) struct Timeline {
     to_us: i64,
     /// Events by kind in each of 200 stretches.
     buckets: Vec<BTreeMap<String, u64>>,
-}
-
-/// A product in an hour.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ProductHour {
-    sku: String,
-    /// Hours since the Unix epoch.
-    hour: i64,
-    taken: i64,
-    put_back: i64,
-}
-
-/// What the store's days say.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Insights {
-    products: Vec<ProductHour>,
-    visits: u64,
-    buyers: u64,
-    dwell_s: Vec<f64>,
-    visits_by_hour: BTreeMap<i64, u64>,
 }
 
 const BUCKETS: u32 = 200;
@@ -479,10 +459,7 @@ pub(super) async fn count(
 #[utoipa::path(get, path = "/api/misplaced", responses((status = 200, description = "The answer.", body = [Misplaced])))]
 pub(super) async fn misplaced(State(context): State<Context>) -> Result<Json<Vec<Misplaced>>, Trouble> {
     let rows = context.ask(|ledger| ledger.puts(1000)).await?;
-    let belongs = |plate: &str, sku: &str| {
-        context.map.plates.iter().any(|p| p.id == plate && p.skus.iter().any(|s| s == sku))
-    };
-    let wrong = rows.into_iter().filter(|r| !belongs(&r.plate, &r.sku));
+    let wrong = rows.into_iter().filter(|r| !context.facings.contains(&(r.plate.clone(), r.sku.clone())));
     let misplaced = wrong.map(|r| Misplaced {
         plate: r.plate,
         sku: r.sku,
@@ -526,24 +503,5 @@ pub(super) async fn moment(
         receipts: found.receipts,
         plates: found.plates,
         shoppers: stood(&context, at.at_us),
-    }))
-}
-
-/// Taken and put back by product and hour; visits, buyers, dwell.
-#[utoipa::path(get, path = "/api/insights", responses((status = 200, description = "The answer.", body = Insights)))]
-pub(super) async fn insights(State(context): State<Context>) -> Result<Json<Insights>, Trouble> {
-    let found = context.ask(LedgerReader::insights).await?;
-    let product = |r: crate::ledger::InsightRow| ProductHour {
-        sku: r.sku,
-        hour: r.hour,
-        taken: r.taken,
-        put_back: r.put_back,
-    };
-    Ok(Json(Insights {
-        products: found.products.into_iter().map(product).collect(),
-        visits: found.visits,
-        buyers: found.buyers,
-        dwell_s: found.dwell_s,
-        visits_by_hour: found.visits_by_hour,
     }))
 }

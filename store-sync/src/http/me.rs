@@ -1,6 +1,6 @@
 //! A shopper's own pages: entry code, basket, receipts, contests, deleting one's data.
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::desk::{Money, money_of};
 use super::{Context, Trouble};
 use crate::clock::wall_us;
 use crate::desk::accounts::Person;
+use crate::desk::entry::Entering;
 use crate::ledger::LedgerError;
 
 /// What a shopper sees.
@@ -46,6 +47,13 @@ pub(super) struct EntryCode {
     until_us: i64,
 }
 
+/// Who comes in.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct AskCode {
+    /// How many people, 1 to 20; 1 when left out.
+    party: Option<u32>,
+}
+
 /// A code that a gate read.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct ReadCode {
@@ -56,6 +64,8 @@ pub(super) struct ReadCode {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CodeOf {
     credential: String,
+    /// How many people it lets in.
+    party: u32,
 }
 
 /// A line that the shopper contests.
@@ -109,27 +119,47 @@ pub(super) async fn me(
     Ok(Json(Me { store, timezone, currency, credential, cart: cart.map(Into::into), receipts: mine }))
 }
 
-/// A code that opens the gate for a minute.
-#[utoipa::path(post, path = "/api/me/entry", responses((status = 200, description = "The code.", body = EntryCode)))]
+/// A code that opens the gate once, within a minute.
+#[utoipa::path(post, path = "/api/me/entry", request_body = AskCode, responses((status = 200, description = "The code.", body = EntryCode)))]
 pub(super) async fn entry(
     State(context): State<Context>,
     Extension(person): Extension<Person>,
+    Json(asked): Json<AskCode>,
 ) -> Result<Json<EntryCode>, Trouble> {
     let credential = own(&person)?;
     context.may_enter(&credential).await?;
-    let (code, until_us) = context.at_desk(move |desk| desk.entry_code(&credential, wall_us())).await?;
+    let (store, entering) =
+        (context.map.id.clone(), Entering { credential, party: asked.party.unwrap_or(1) });
+    let (code, until_us) = context.at_desk(move |desk| desk.entry_code(&store, &entering, wall_us())).await?;
     Ok(Json(EntryCode { code, until_us }))
 }
 
-/// Whose entry code it is: for gates.
+/// Whom an entry code lets in, once: for gates that do not check codes themselves.
 #[utoipa::path(post, path = "/api/entry/check", request_body = ReadCode, responses((status = 200, description = "Good.", body = CodeOf)))]
 pub(super) async fn check_entry(
     State(context): State<Context>,
     Json(read): Json<ReadCode>,
 ) -> Result<Json<CodeOf>, Trouble> {
-    let credential = context.at_desk(move |desk| desk.check_entry_code(&read.code, wall_us())).await?;
-    context.may_enter(&credential).await?;
-    Ok(Json(CodeOf { credential }))
+    let store = context.map.id.clone();
+    let entering = context.at_desk(move |desk| desk.check_entry_code(&store, &read.code, wall_us())).await?;
+    context.may_enter(&entering.credential).await?;
+    Ok(Json(CodeOf { credential: entering.credential, party: entering.party }))
+}
+
+/// The shopper's own receipt as a document that proves itself: the same that staff can give out.
+#[utoipa::path(get, path = "/api/me/receipts/{visit}/signed", params(("visit" = String, Path, description = "The visit.")),
+    responses((status = 200, description = "`receipt` and `signature`.", body = Object), (status = 404, description = "It is not theirs.", body = super::answers::Problem)))]
+pub(super) async fn signed(
+    State(context): State<Context>,
+    Extension(person): Extension<Person>,
+    Path(visit): Path<String>,
+) -> Result<Json<serde_json::Value>, Trouble> {
+    let (credential, asked) = (own(&person)?, visit.clone());
+    let receipt = context.ask(move |ledger| ledger.receipt(&asked)).await?;
+    if receipt.is_none_or(|r| r.credential.as_deref() != Some(&credential)) {
+        return Err(Trouble::NotFound("this is no receipt of yours"));
+    }
+    super::proofs::signed_receipt(State(context), Path(visit)).await
 }
 
 /// Contests a line of one's own receipt.

@@ -6,12 +6,15 @@
 
 mod access;
 mod answers;
+mod config;
 mod console;
 mod desk;
+mod insights;
 mod live;
 mod map;
 mod me;
 mod metrics;
+mod oidc;
 mod openapi;
 mod order_desk;
 mod orders;
@@ -20,8 +23,10 @@ mod people;
 mod prices;
 mod proofs;
 mod robots;
+mod rollout;
 mod routes;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +41,7 @@ use linefree_domain::layout::StoreLayout;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::wall_us;
+use crate::config::Config;
 use crate::desk::accounts::{Person, Tries};
 use crate::desk::{Desk, DeskError};
 use crate::gs1::Place;
@@ -43,10 +49,12 @@ use crate::ledger::order_book::OrderBook;
 use crate::ledger::staff::Staff;
 use crate::ledger::{LedgerError, LedgerReader};
 use crate::live::Live;
+use crate::oidc::Oidc;
 use crate::outbox::RunningOutbox;
 use crate::payments::Payments;
 use crate::projecting::{Progress, Written};
 use crate::robots::service::{Command as RobotCommand, RobotView};
+use crate::rollout::RolloutDesk;
 use crate::signed::SigningKey;
 
 pub use openapi::openapi_json;
@@ -88,6 +96,10 @@ pub struct Context {
     orders: Arc<Mutex<OrderBook>>,
     payments: Option<Arc<Payments>>,
     robots: Option<RobotsDesk>,
+    rollout: Option<RolloutDesk>,
+    config: Option<Arc<Config>>,
+    oidc: Option<Arc<Oidc>>,
+    facings: Arc<BTreeSet<(String, String)>>,
     ledger: PathBuf,
     tries: Arc<Tries>,
     budgets: Arc<access::Budgets>,
@@ -125,10 +137,25 @@ pub struct Parts<'a> {
     pub payments: Option<Arc<Payments>>,
     /// Robots, where the store has any.
     pub robots: Option<RobotsDesk>,
+    /// The roll-out, where there is one.
+    pub rollout: Option<RolloutDesk>,
+    /// store.toml, where it can be edited.
+    pub config: Option<Arc<Config>>,
+    /// The chain's provider to sign in at.
+    pub oidc: Option<Oidc>,
     /// What programs on this machine read with.
     pub reader_token: String,
     /// Nobody signs in.
     pub open: bool,
+}
+
+/// Which product belongs on which plate: (plate, SKU).
+pub(crate) fn facings_of(layout: &StoreLayout) -> BTreeSet<(String, String)> {
+    let names = |f: &linefree_domain::layout::Facing| {
+        let sku = layout.products[f.product.0].sku.to_string();
+        f.plates.iter().map(|p| (layout.plates[p.0].id.to_string(), sku.clone())).collect::<Vec<_>>()
+    };
+    layout.facings.iter().flat_map(names).collect()
 }
 
 impl Context {
@@ -157,6 +184,10 @@ impl Context {
             orders: parts.orders,
             payments: parts.payments,
             robots: parts.robots,
+            rollout: parts.rollout,
+            config: parts.config,
+            oidc: parts.oidc.map(Arc::new),
+            facings: Arc::new(facings_of(parts.layout)),
             ledger: parts.ledger,
             tries: Arc::default(),
             budgets: Arc::default(),
@@ -356,7 +387,15 @@ pub fn router(context: Context) -> Router {
         .route("/api/misplaced", get(desk::misplaced))
         .route("/api/timeline", get(desk::timeline))
         .route("/api/moment", get(desk::moment))
-        .route("/api/insights", get(desk::insights))
+        .route("/api/insights", get(insights::insights))
+        .route("/api/sign-in", get(oidc::ways))
+        .route("/api/oidc/begin", get(oidc::begin))
+        .route("/api/oidc/back", get(oidc::back))
+        .route("/api/rollout", get(rollout::rollout))
+        .route("/api/rollout/back", post(rollout::take_back))
+        .route("/api/config", get(config::read).post(config::save))
+        .route("/api/calibration", get(config::calibration))
+        .route("/api/planogram", get(config::planogram).post(config::save_planogram))
         .route("/api/session", get(people::session).post(people::sign_in).delete(people::sign_out))
         .route("/api/password", post(people::password))
         .route("/api/accounts", get(people::accounts).post(people::add_account))
@@ -367,6 +406,7 @@ pub fn router(context: Context) -> Router {
         .route("/api/me", get(me::me))
         .route("/api/me/payments", get(payments::my_payments))
         .route("/api/me/entry", post(me::entry))
+        .route("/api/me/receipts/{visit}/signed", get(me::signed))
         .route("/api/me/contest", post(me::contest))
         .route("/api/me/forget", post(me::forget))
         .route("/api/entry/check", post(me::check_entry))

@@ -5,7 +5,10 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{self, Content, Ref};
 use utoipa::{Modify, OpenApi};
 
-use super::{desk, live, me, metrics, order_desk, orders, payments, people, prices, proofs, robots, routes};
+use super::{
+    config, desk, insights, live, me, metrics, oidc, order_desk, orders, payments, people, prices, proofs,
+    robots, rollout, routes,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -61,7 +64,17 @@ use super::{desk, live, me, metrics, order_desk, orders, payments, people, price
         desk::misplaced,
         desk::timeline,
         desk::moment,
-        desk::insights,
+        insights::insights,
+        oidc::ways,
+        oidc::begin,
+        oidc::back,
+        rollout::rollout,
+        rollout::take_back,
+        config::read,
+        config::save,
+        config::calibration,
+        config::planogram,
+        config::save_planogram,
         people::session,
         people::sign_in,
         people::sign_out,
@@ -74,6 +87,7 @@ use super::{desk, live, me, metrics, order_desk, orders, payments, people, price
         me::join,
         me::me,
         me::entry,
+        me::signed,
         me::contest,
         me::forget,
         me::check_entry,

@@ -47,6 +47,7 @@ mod project_prices;
 mod projector;
 mod read;
 mod read_console;
+mod read_insights;
 mod read_orders;
 mod read_prices;
 pub(crate) mod read_sales;
@@ -72,9 +73,8 @@ pub use cursor::OutboxCursor;
 pub use own::{OWN_SOURCE, OwnVoice};
 pub use projector::{Projected, Projector};
 pub use read::LedgerReader;
-pub use read_console::{
-    Bucket, InsightRow, Insights, MisplacedRow, Moment, MomentCart, MoneyRow, PlateStep, RefundRow, ReviewRow,
-};
+pub use read_console::{Bucket, MisplacedRow, Moment, MomentCart, MoneyRow, PlateStep, RefundRow, ReviewRow};
+pub use read_insights::{Hour, InsightRow, Insights};
 pub use read_orders::{OrderRow, PaymentRow, StockRow, TaskRow};
 pub use read_prices::{ContestRow, PriceRulesRow};
 pub use read_settled::{AnswerRow, SettledRow};
@@ -234,6 +234,7 @@ pub fn kind_of(body: &EventBody) -> &'static str {
         EventBody::OrderChanged(_) => "order_changed",
         EventBody::TaskChanged(_) => "task_changed",
         EventBody::CommandAnswered(_) => "command_answered",
+        EventBody::InsightsTold(_) => "insights_told",
         EventBody::ShopperForgotten(_) => "shopper_forgotten",
     }
 }

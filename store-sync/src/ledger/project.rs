@@ -28,7 +28,6 @@ enum Replaces<'a> {
     Attribution(&'a str, Uuid, u64),
     Answer(&'a str, &'a str),
     Refund(&'a str),
-    Count(&'a str),
     Order(&'a str),
     Task(&'a str),
     Payment(&'a str),
@@ -45,18 +44,20 @@ fn replaces(body: &EventBody) -> Option<Replaces<'_>> {
         EventBody::ItemAttributed(e) => Replaces::Attribution(&e.shelf_source, e.shelf_epoch, e.shelf_seq),
         EventBody::ReviewAnswered(e) => Replaces::Answer(&e.visit, &e.sku),
         EventBody::RefundIssued(e) => Replaces::Refund(&e.refund),
-        EventBody::StockCounted(e) => Replaces::Count(&e.plate),
         EventBody::OrderChanged(e) => Replaces::Order(&e.order),
         EventBody::TaskChanged(e) => Replaces::Task(&e.task),
         EventBody::PaymentChanged(e) => Replaces::Payment(&e.visit),
         EventBody::ContestChanged(e) => Replaces::Contest(&e.contest),
         EventBody::PriceRulesChanged(e) => Replaces::PriceRules(e.version),
-        // Answers to commands and forgotten shoppers are acted upon where they are written; nothing follows here.
+        // Insights follow from the rest; answers to commands and forgotten shoppers are acted upon where they are written; nothing follows here.
         EventBody::ShelfChanged(_)
         | EventBody::GatePassed(_)
+        // Of counts the history stays, too.
+        | EventBody::StockCounted(_)
         // Of a receipt's prices the first stays, not the last.
         | EventBody::ReceiptPriced(_)
         | EventBody::CommandAnswered(_)
+        | EventBody::InsightsTold(_)
         | EventBody::ShopperForgotten(_) => return None,
     })
 }
@@ -286,6 +287,10 @@ fn apply_body(conn: &Connection, event: &Event) -> rusqlite::Result<()> {
         EventBody::StockCounted(e) => orders::stock_counted(conn, &by, at_us, e),
         EventBody::OrderChanged(e) => orders::order_changed(conn, &by, at_us, e),
         EventBody::TaskChanged(e) => orders::task_changed(conn, &by, at_us, e),
+        EventBody::InsightsTold(e) => {
+            execute(conn, "INSERT INTO hours_told (hour_us) VALUES (?) ON CONFLICT DO NOTHING", [e.hour_us])
+                .map(drop)
+        }
         EventBody::CommandAnswered(_) | EventBody::ShopperForgotten(_) => Ok(()),
     }
 }

@@ -90,6 +90,12 @@ pub(super) fn stock_counted(
             if_later!("stock_counts")
         ),
         params![e.plate, e.sku, e.quantity, at_us, by.epoch, by.source, by.seq],
+    )?;
+    execute(
+        conn,
+        "INSERT INTO counts (by_epoch, by_source, by_seq, plate, sku, quantity, counted_us)
+         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        params![by.epoch, by.source, by.seq, e.plate, e.sku, e.quantity, at_us],
     )
     .map(drop)
 }

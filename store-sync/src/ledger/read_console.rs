@@ -1,6 +1,4 @@
-//! The console's questions: the review queue, money by visit, misplaced items, a moment of the past, insights.
-
-use std::collections::BTreeMap;
+//! The console's questions: the review queue, money by visit, misplaced items, a moment of the past.
 
 use rusqlite::{OptionalExtension as _, params};
 
@@ -111,36 +109,6 @@ pub struct Bucket {
     /// How many.
     pub events: u64,
 }
-
-/// What happened to a product in an hour.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InsightRow {
-    /// The product.
-    pub sku: String,
-    /// Hours since the Unix epoch.
-    pub hour: i64,
-    /// Items taken.
-    pub taken: i64,
-    /// Items put back.
-    pub put_back: i64,
-}
-
-/// What the store's days say.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Insights {
-    /// By product and hour.
-    pub products: Vec<InsightRow>,
-    /// Visits that ended.
-    pub visits: u64,
-    /// Those that took something.
-    pub buyers: u64,
-    /// How long each visit lasted, seconds, at most the last 1,000.
-    pub dwell_s: Vec<f64>,
-    /// Visits that ended, by hour since the Unix epoch.
-    pub visits_by_hour: BTreeMap<i64, u64>,
-}
-
-const HOUR_US: i64 = 3_600_000_000;
 
 impl LedgerReader {
     /// Lines in review that nobody has answered, oldest visit first.
@@ -321,49 +289,6 @@ impl LedgerReader {
             |r| Ok((r.get(0)?, r.get(1)?)),
         )?;
         Ok(Moment { carts, receipts: receipts.cast_unsigned(), plates })
-    }
-
-    /// What the ledger says about products, visits and time. A take counts for its likeliest explanation, when that is
-    /// likelier than not.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    pub fn insights(&self) -> Result<Insights, LedgerError> {
-        let products = self.all(
-            "SELECT c.sku, s.end_us / ?1, sum(max(c.quantity, 0)), sum(max(-c.quantity, 0))
-             FROM shelf_events s
-             JOIN attribution_candidates c ON (c.shelf_source, c.shelf_epoch, c.shelf_seq) = (s.source, s.epoch, s.seq)
-             WHERE c.rank = 1 AND c.sku IS NOT NULL AND c.probability >= 0.5
-             GROUP BY 1, 2 ORDER BY 2, 1 LIMIT 20000",
-            params![HOUR_US],
-            |r| Ok(InsightRow { sku: r.get(0)?, hour: r.get(1)?, taken: r.get(2)?, put_back: r.get(3)? }),
-        )?;
-        let (visits, buyers): (i64, i64) = self
-            .conn
-            .query_row(
-                "SELECT count(*), coalesce(sum(EXISTS (SELECT 1 FROM receipt_lines l WHERE l.visit = r.visit)), 0)
-                 FROM receipts r",
-                [],
-                |r| Ok((r.get(0)?, r.get(1)?)),
-            )
-            .doing("counting visits")?;
-        let dwell_s = self.all(
-            "SELECT (left_us - entered_us) / 1e6 FROM receipts ORDER BY left_us DESC LIMIT 1000",
-            [],
-            |r| r.get(0),
-        )?;
-        let by_hour = self.all(
-            "SELECT left_us / ?, count(*) FROM receipts GROUP BY 1 ORDER BY 1 DESC LIMIT 1000",
-            params![HOUR_US],
-            |r| Ok((r.get(0)?, r.get::<_, i64>(1)?.cast_unsigned())),
-        )?;
-        Ok(Insights {
-            products,
-            visits: visits.cast_unsigned(),
-            buyers: buyers.cast_unsigned(),
-            dwell_s,
-            visits_by_hour: by_hour.into_iter().collect(),
-        })
     }
 
     /// The visit that a credential has under way, if any, and its receipts, youngest first.

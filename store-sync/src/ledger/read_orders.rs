@@ -210,6 +210,16 @@ impl LedgerReader {
         Ok(orders)
     }
 
+    /// The version of the chain's command of a kind that is in force.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn version_in_force(&self, kind: &str) -> Result<Option<u64>, LedgerError> {
+        let found: Vec<i64> =
+            self.all("SELECT version FROM in_force WHERE kind = ?", params![kind], |r| r.get(0))?;
+        Ok(found.first().map(|version| version.cast_unsigned()))
+    }
+
     /// The orders, last changed first.
     ///
     /// # Errors

@@ -241,6 +241,6 @@ pub(super) fn unsound(body: &EventBody) -> Check {
             }
             each_once("sku", e.lines.iter().map(|l| l.sku.as_str()))
         }
-        EventBody::CommandAnswered(_) | EventBody::ShopperForgotten(_) => Ok(()),
+        EventBody::InsightsTold(_) | EventBody::CommandAnswered(_) | EventBody::ShopperForgotten(_) => Ok(()),
     }
 }

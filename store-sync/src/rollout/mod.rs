@@ -13,4 +13,4 @@ pub mod content;
 pub mod plan;
 pub mod service;
 
-pub use service::{Heard, RolloutSettings, RunningRollout};
+pub use service::{Heard, RolloutDesk, RolloutSettings, RolloutView, RunningRollout};

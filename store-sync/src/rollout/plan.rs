@@ -119,6 +119,9 @@ pub struct Plan {
     pub last: u64,
     /// What everybody is to run by when nothing is under way.
     pub good: Option<Numbered>,
+    /// What was good before that, should people take it back.
+    #[serde(default)]
+    pub before: Option<Numbered>,
     /// What is under way.
     pub running: Option<Running>,
     /// Content that went back: not begun again.
@@ -168,7 +171,8 @@ impl Plan {
     #[must_use]
     pub fn needed(&self) -> Vec<u64> {
         let running = self.running.as_ref().map(|r| r.release.number);
-        self.good.as_ref().map(|n| n.number).into_iter().chain(running).collect()
+        let kept = [&self.good, &self.before].into_iter().flatten().map(|n| n.number);
+        kept.chain(running).collect()
     }
 
     /// A device says what it runs by; it may have said so long ago, and be away.
@@ -259,7 +263,11 @@ impl Plan {
                 let have = self.devices.keys().filter(|source| self.has(source, number)).count();
                 let detail = format!("{have} of {} devices run by it", self.devices.len());
                 todo.push(note("rollout.done", number, detail, false));
-                self.good = Some(running.release);
+                let last = self.good.replace(running.release);
+                // A way back has the content of what was good; what is before that stays.
+                if last.as_ref().map(|n| &n.content) != self.good.as_ref().map(|n| &n.content) {
+                    self.before = last;
+                }
                 return todo;
             }
         }
@@ -302,6 +310,34 @@ impl Plan {
             (!self.has(canary, number) && late_us >= gates.take_us)
                 .then(|| format!("{canary} has not taken it within {} s", late_us / 1_000_000))
         })
+    }
+
+    /// People take back what is under way or, when nothing is, what everybody runs by.
+    ///
+    /// # Errors
+    /// For people: there is nothing to take back, or nothing to go back to.
+    pub fn take_back(&mut self, why: &str, now_us: i64) -> Result<Vec<Doing>, &'static str> {
+        match self.running.take() {
+            Some(running) if running.stage == Stage::Back => {
+                self.running = Some(running);
+                Err("it is on its way back already")
+            }
+            Some(running) => Ok(self.back(running, why, now_us)),
+            None => {
+                let Some(before) = self.before.take() else {
+                    return Err("there is no earlier release to go back to");
+                };
+                let Some(release) = self.good.replace(before) else { return Err("nothing was released yet") };
+                let began = Running {
+                    release,
+                    stage: Stage::All,
+                    began_us: now_us,
+                    canaries: Vec::new(),
+                    well_us: None,
+                };
+                Ok(self.back(began, why, now_us))
+            }
+        }
     }
 
     /// Gives the content that was good a new number, or leaves devices with what they have where there is none.

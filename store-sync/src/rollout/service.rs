@@ -12,9 +12,12 @@ use linefree_bus::durable;
 use linefree_bus::payload::{DeviceFault, EventBody, InForce, Status, Wanted};
 use linefree_bus::release::{Release, signed_bytes};
 
+use tokio::sync::{oneshot, watch};
+
 use super::content::Content;
 use super::plan::{Doing, Gates, Plan};
 use crate::clock::wall_us;
+use crate::config::Config;
 use crate::desk::{Desk, hex};
 use crate::ledger::OwnVoice;
 use crate::ledger::commands::Commander;
@@ -33,14 +36,14 @@ const WAITING: usize = 1_024;
 const GONE_MAX: usize = 4_096;
 
 /// How releases are rolled out.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct RolloutSettings {
     /// When a roll-out goes on or back.
     pub gates: Gates,
     /// How long a device tries a release, seconds, 1 to 86,400.
     pub trial_s: u32,
-    /// The text of the server's store.toml.
-    pub store_toml: String,
+    /// The server's store.toml.
+    pub config: Arc<Config>,
 }
 
 /// What is heard of devices.
@@ -50,6 +53,47 @@ pub enum Heard {
     Report(InForce),
     /// A device is there, or gone.
     Status(Status),
+    /// The server stops.
+    Stop,
+    /// Somebody takes back what is under way, or what everybody runs by.
+    TakeBack {
+        /// Why, and who says so.
+        why: String,
+        /// Told whether that could be done, and why not.
+        answer: oneshot::Sender<Result<(), String>>,
+    },
+}
+
+/// How the roll-out stands, for people.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RolloutView {
+    /// The plan.
+    pub plan: Plan,
+    /// What the releases hold that may still be wanted, by number.
+    pub releases: BTreeMap<u64, String>,
+}
+
+/// The roll-out, as people see and stop it.
+#[derive(Debug, Clone)]
+pub struct RolloutDesk {
+    /// How it stands.
+    pub view: watch::Receiver<RolloutView>,
+    /// When it goes on or back.
+    pub gates: Gates,
+    heard: SyncSender<Heard>,
+}
+
+impl RolloutDesk {
+    /// Takes back what is under way, or what everybody runs by.
+    ///
+    /// # Errors
+    /// For people: why not.
+    pub async fn take_back(&self, why: String) -> Result<(), String> {
+        let (answer, answered) = oneshot::channel();
+        let busy = |_| "the roll-out is busy: try again".to_owned();
+        self.heard.try_send(Heard::TakeBack { why, answer }).map_err(|_| busy(()))?;
+        answered.await.map_err(|_| busy(()))?
+    }
 }
 
 struct Service {
@@ -68,11 +112,14 @@ struct Service {
     gone: BTreeSet<String>,
     looked_us: i64,
     wrote: Box<dyn Fn(u64) + Send>,
+    view: watch::Sender<RolloutView>,
 }
 
 /// The roll-out's thread.
 pub struct RunningRollout {
     heard: SyncSender<Heard>,
+    view: watch::Receiver<RolloutView>,
+    gates: Gates,
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -121,7 +168,10 @@ impl RunningRollout {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Plan::default(),
             Err(e) => return Err(e).with_context(|| format!("cannot read {}/plan.json", folder.display())),
         };
+        let gates = settings.gates;
+        let (view, views) = watch::channel(RolloutView::default());
         let service = Service {
+            view,
             settings,
             folder,
             store: parts.store,
@@ -138,7 +188,13 @@ impl RunningRollout {
         };
         let (heard, hears) = sync_channel(WAITING);
         let thread = std::thread::Builder::new().name("rollout".into()).spawn(move || service.run(&hears))?;
-        Ok(Self { heard, thread })
+        Ok(Self { heard, view: views, gates, thread })
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn desk(&self) -> RolloutDesk {
+        RolloutDesk { view: self.view.clone(), gates: self.gates, heard: self.heard.clone() }
     }
 
     /// Where to tell what is heard of devices. Whatever finds no room is dropped: devices repeat it.
@@ -147,9 +203,9 @@ impl RunningRollout {
         self.heard.clone()
     }
 
-    /// Waits for the thread; everybody who tells it something must have ended.
+    /// Waits for the thread, which hears first what it was told before.
     pub fn stop(self) {
-        drop(self.heard);
+        let _ = self.heard.send(Heard::Stop);
         let _ = self.thread.join();
     }
 }
@@ -157,8 +213,10 @@ impl RunningRollout {
 impl Service {
     fn run(mut self, hears: &Receiver<Heard>) {
         let mut failing = false;
+        self.show();
         loop {
             let heard = match hears.recv_timeout(Duration::from_millis(500)) {
+                Ok(Heard::Stop) => return,
                 Ok(heard) => Some(heard),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -179,7 +237,15 @@ impl Service {
         let before = self.plan.clone();
         let mut plan = before.clone();
         let mut todo = Vec::new();
+        let mut asked = None;
         match heard {
+            Some(Heard::TakeBack { why, answer }) => match plan.take_back(&why, now_us) {
+                Ok(doing) => {
+                    todo = doing;
+                    asked = Some(answer);
+                }
+                Err(why) => drop(answer.send(Err(why.to_owned()))),
+            },
             Some(Heard::Report(report)) => {
                 // Retained, it outlives its device; so does the last will, which says that it is gone.
                 let online = !self.gone.contains(&report.source);
@@ -193,12 +259,12 @@ impl Service {
                     self.gone.insert(status.source);
                 }
             }
-            None => {}
+            Some(Heard::Stop) | None => {}
         }
         // Without devices that take part there is nothing to roll out, and nothing to write.
         if !plan.devices.is_empty() && now_us.saturating_sub(self.looked_us) >= LOOK_EVERY_US {
             self.looked_us = now_us;
-            let content = Content::in_force(&self.settings.store_toml, &self.commander)?;
+            let content = Content::in_force(&self.settings.config.text(), &self.commander)?;
             if let Some(number) = plan.offer(&content.digest(), now_us) {
                 let release = content.release(&self.store, number, self.settings.trial_s);
                 self.keep(&release)?;
@@ -212,8 +278,19 @@ impl Service {
             self.write("plan.json", &serde_json::to_string_pretty(&plan)?)?;
             self.plan = plan;
             self.tidy();
+            self.show();
+        }
+        if let Some(asked) = asked {
+            // Whoever asked may be gone.
+            let _ = asked.send(Ok(()));
         }
         self.tell(now_us)
+    }
+
+    fn show(&self) {
+        let why = |number: u64| Some((number, self.read(number).ok()?.why));
+        let releases = self.plan.needed().into_iter().filter_map(why).collect();
+        self.view.send_replace(RolloutView { plan: self.plan.clone(), releases });
     }
 
     fn carry_out(&mut self, doing: &Doing, now_us: i64) -> anyhow::Result<()> {

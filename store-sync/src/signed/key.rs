@@ -158,7 +158,13 @@ impl PublicKey {
         })
     }
 
-    pub(super) fn fits(&self, message: &[u8], signature: &[u8]) -> bool {
+    /// Its 32 bytes in base64url, as gates read keys.
+    #[must_use]
+    pub fn text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    pub(crate) fn fits(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, self.0).verify(message, signature).is_ok()
     }
 }

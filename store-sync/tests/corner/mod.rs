@@ -29,6 +29,8 @@ pub fn settings(data: &Path) -> Settings {
         access: Access::Open,
         payments: None,
         rollout: None,
+        oidc: None,
+        config: None,
     }
 }
 

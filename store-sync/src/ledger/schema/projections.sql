@@ -344,6 +344,25 @@ CREATE TABLE stock_counts (
   by_seq     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Every count, for how long a product was out of stock.
+CREATE TABLE counts (
+  by_epoch   TEXT    NOT NULL,
+  by_source  TEXT    NOT NULL,
+  by_seq     INTEGER NOT NULL,
+  plate      TEXT    NOT NULL CHECK (length(plate) BETWEEN 1 AND 64),
+  sku        TEXT    NOT NULL CHECK (length(sku) BETWEEN 1 AND 64),
+  quantity   INTEGER NOT NULL CHECK (quantity BETWEEN 0 AND 1000000),
+  counted_us INTEGER NOT NULL,
+  PRIMARY KEY (by_epoch, by_source, by_seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX counts_by_time ON counts (counted_us);
+
+-- Hours whose insights were told.
+CREATE TABLE hours_told (
+  hour_us INTEGER PRIMARY KEY
+) STRICT;
+
 -- Stock per plate: the last count, less what was taken since as far as it is explained with better odds than not, and
 -- never more than the count less what was picked there for orders: a pick that no scale noticed is gone all the same.
 -- Beside it the weight that went since, whatever explains it. A shelf event over several plates counts for the one that
