@@ -411,6 +411,25 @@ fn a_shopper_lost_for_a_minute_is_the_same_shopper() {
 }
 
 #[test]
+fn one_whom_every_camera_sees_beside_another_is_somebody_else() {
+    let mut floor = FloorTracker::new(&shop(), FloorConfig::default());
+    // One stands in the doorway; another comes in on top of them, and steps half a metre aside.
+    for k in 0..80 {
+        for camera in 0..3 {
+            let t = f64::from(k) / 10.0 + 0.03 * camera as f64;
+            let wobble = Vector2::new((7.3 * t + camera as f64).sin(), (5.1 * t).cos()) * 0.08;
+            let stands = person(1.7 + wobble.x, 0.4 + wobble.y, 1);
+            let aside = (0.25 * (t - 1.5)).clamp(0.0, 0.55);
+            let comes = (t > 1.5).then(|| person(1.7 + aside + wobble.y, 0.4 - wobble.x, 2));
+            let people = std::iter::once(stands).chain(comes).collect();
+            floor.handle_people(&PeopleObservation { camera: CameraIndex(camera), time: at(t), people });
+        }
+    }
+    assert_eq!(floor.shoppers().count(), 2);
+    assert_eq!(floor.counters().found_again, 0, "nobody was ever lost");
+}
+
+#[test]
 fn who_was_near_a_gate_is_known_afterwards() {
     let mut floor = FloorTracker::new(&shop(), FloorConfig::default());
     // In at the door at once, out at the way out after ten seconds.

@@ -15,6 +15,8 @@ use crate::time::StoreTime;
 const HOUSEKEEPING_S: f64 = 0.1;
 /// A shopper and the trial that continues them may overlap in time by this much, seconds.
 const OVERLAP_S: f64 = 0.3;
+/// One camera that saw both a shopper and a trial within this time saw two people, seconds.
+const APART_S: f64 = 0.5;
 /// Price of a newcomer at a gate instead of a lost shopper, nats: only who is close by and only just lost is likelier.
 const NEWCOMER_AT_GATE: f64 = 3.0;
 /// An entry explains who is first seen at most this much later, seconds, and as far as one walks meanwhile.
@@ -149,6 +151,11 @@ impl FloorTracker {
     fn return_cost(&self, lost: &Body, trial: &Body) -> Option<f64> {
         // Only the last sightings count: a trial may have begun with a false one.
         if trial.recent[0].seconds_since(lost.last_seen) < -OVERLAP_S {
+            return None;
+        }
+        // Whom a camera has just seen beside the trial is somebody else.
+        let beside = trial.born.max(trial.last_seen.plus_s(-APART_S));
+        if lost.told_apart_from(trial, beside) {
             return None;
         }
         let gap = trial.last_seen.seconds_since(lost.last_seen).max(0.0);
