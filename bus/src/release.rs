@@ -43,7 +43,7 @@ pub struct Release {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseChanges {
-    /// Names and weights of products that store.toml has.
+    /// Names and weights of products; those that store.toml lacks come with a price.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub products: Vec<ReleasedProduct>,
     /// The planogram, in the place of store.toml's.
@@ -67,6 +67,10 @@ pub struct ReleasedProduct {
     pub name: String,
     /// Weight of one item, grams.
     pub weight_g: f64,
+    /// What one costs, minor units of the store's currency, when the release was made. Devices tell it for products that
+    /// store.toml lacks; what is charged follows from the prices in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_price_minor: Option<i64>,
 }
 
 /// Where a product lies.

@@ -41,7 +41,7 @@ pub use store_file::{
     DetectorConfig, GateConfig, GateReader, LineProtocol, LiveConfig, MAX_STORE_FILE_BYTES, MIN_DEFAULT_SD_G,
     MIN_SD_G, OIDC_ROLES, OidcConfig, Opener, PolicyConfig, Quality, ScaleConfig, ScaleDriver, SerialLine,
     SerialParity, ServerConfig, ShelfCalibration, SourceConfig, SourceDevice, StoreFile, VisionConfig,
-    gtin_check_digit, store_toml,
+    default_sd_g, gtin_check_digit, store_toml,
 };
 pub use views::ViewLine;
 pub use weights::WeightsReader;

@@ -4,6 +4,7 @@
 mod grid;
 mod http;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,10 +14,29 @@ use linefree_recording::StoreFile;
 use linefree_simulator::amr::faults::Faults;
 use linefree_simulator::amr::peer;
 use serde_json::{Value, json};
-use store_sync::serve::{Access, Bus, Server, Settings};
+use store_sync::cloud::receive::{CloudEvents, router};
+use store_sync::serve::{Access, Bus, Cloud, Server, Settings};
 
 const AT_MOST: Duration = Duration::from_secs(90);
 const TEA: &str = "4006381333931";
+
+/// The reference cloud on a port of its own.
+async fn reference_cloud(events: CloudEvents) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router(events, None)).await });
+    addr
+}
+
+/// What the cloud was told of something, one state after the other.
+fn told(kept: &Path, kind: &str, name: &str, id: &str) -> Vec<String> {
+    let events = CloudEvents::open(kept).unwrap().events("grid", 0, 10_000).unwrap();
+    let of = |data: &Value| (data[name] == id).then(|| data["state"].as_str().unwrap().to_owned());
+    let mut states: Vec<String> =
+        events.iter().filter(|e| e.event["type"] == kind).filter_map(|e| of(&e.event["data"])).collect();
+    states.dedup();
+    states
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_robot_fetches_what_a_customer_ordered() {
@@ -30,12 +50,18 @@ async fn a_robot_fetches_what_a_customer_ordered() {
     let floor = layout.robots.clone().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
+    let kept = dir.path().join("cloud.sqlite");
+    let cloud = reference_cloud(CloudEvents::open(&kept).unwrap());
     let server = Server::start(Settings {
         layout,
         data_dir: dir.path().to_owned(),
         listen: any,
         bus: Bus::Embedded(any),
-        cloud: None,
+        cloud: Some(Cloud {
+            url: format!("http://{}/v1/events", cloud.await),
+            token_file: None,
+            tls_dir: None,
+        }),
         gln: None,
         access: Access::Open,
         payments: None,
@@ -104,5 +130,15 @@ async fn a_robot_fetches_what_a_customer_ordered() {
     for robot in robots {
         robot.stop().await;
     }
+    // Every state of the robot's task, and of the orders, is in the cloud.
+    let (task_type, order_type) = ("org.linefree.task.changed.v1", "org.linefree.order.changed.v1");
+    let began = Instant::now();
+    while told(&kept, order_type, "order", "o2").last().is_none_or(|state| state != "cancelled") {
+        assert!(began.elapsed() < AT_MOST, "the cloud was not told of the end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(told(&kept, task_type, "task", "o1-1"), ["waiting", "assigned", "underway", "done"]);
+    assert_eq!(told(&kept, order_type, "order", "o1"), ["received", "picking", "ready", "handed_over"]);
+    assert!(told(&kept, task_type, "task", "o2-1").len() >= 3);
     server.stop().await.unwrap();
 }

@@ -11,6 +11,7 @@
 //! and draws a picture.
 #![allow(clippy::print_stdout)]
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -56,7 +57,8 @@ struct Tally {
     delivered: u64,
     /// Lags of events that happened after the stores came back, with the second of their arrival.
     lags: Vec<(f64, f64)>,
-    failures: u64,
+    /// Failed attempts by their cause, numbers left out.
+    failures: BTreeMap<String, u64>,
 }
 
 struct Store {
@@ -149,8 +151,9 @@ impl Store {
                     }
                     lanes.on_answer(wanted, last, reached);
                 }
-                Err(_) => {
-                    tally.failures += 1;
+                Err(e) => {
+                    let cause = e.to_string().chars().filter(|c| !c.is_ascii_digit()).collect();
+                    *tally.failures.entry(cause).or_default() += 1;
                     lanes.on_failure(wanted);
                     if let Some(way) = lane.take() {
                         has = way.has();
@@ -227,7 +230,11 @@ async fn fleet(args: Args) -> anyhow::Result<()> {
         );
         curve.push((second as f64, behind as f64, stored as f64));
     }
-    println!("\nfailed attempts: {}", tally.lock().unwrap_or_else(PoisonError::into_inner).failures);
+    let failures = std::mem::take(&mut tally.lock().unwrap_or_else(PoisonError::into_inner).failures);
+    println!("\nfailed attempts, all made again: {}", failures.values().sum::<u64>());
+    for (cause, count) in failures {
+        println!("{count} times: {cause}");
+    }
     if let Some(path) = &args.svg {
         std::fs::write(path, svg(backlog as f64, &curve)).with_context(|| path.display().to_string())?;
     }

@@ -362,3 +362,32 @@ async fn other_machines_are_listened_to_behind_tls_only() {
     let told = Server::start(settings).await.err().unwrap().to_string();
     assert!(told.contains("--behind-tls"), "{told}");
 }
+
+/// Whatever the description offers, and however broken the request: who has not signed in is refused, but where one signs
+/// in, joins, knocks as a channel with a signature, or asks whether the server is well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_resource_of_the_store_refuses_who_has_not_signed_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(settings(&dir.path().join("data"), Access::Accounts)).await.unwrap();
+    let document: Value = serde_json::from_str(&store_sync::http::openapi_json().unwrap()).unwrap();
+    let open = ["/api/session", "/api/join", "/healthz"];
+    let mut asked = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        if open.contains(&path.as_str()) {
+            continue;
+        }
+        let concrete = path.replace("{visit}", "v1").replace("{channel}", "app");
+        assert!(!concrete.contains('{'), "{path}");
+        for method in methods.as_object().unwrap().keys() {
+            let stranger = Browser::new(server.console());
+            let (status, _, told) =
+                stranger.send(&method.to_uppercase(), &concrete, Some(json!(7)), "").await;
+            // A channel proves itself by a signature over its body.
+            let signed = path.starts_with("/api/hooks/") && (400..500).contains(&status);
+            assert!(status == 401 || signed, "{method} {path}: {status} {told}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 50, "{asked}");
+    server.stop().await.unwrap();
+}

@@ -12,10 +12,12 @@ use linefree_bus::payload::*;
 use linefree_recording::StoreFile;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use store_sync::cloud::command::Command;
+use store_sync::cloud::command::{Command, NewOrder, NewPayment, Wanted};
 use store_sync::cloud::receive::{CloudEvents, router};
 use store_sync::downlink::Downlink;
 use store_sync::ledger::commands::{Commander, Decided, StoreFacts};
+use store_sync::ledger::order_book::OrderBook;
+use store_sync::ledger::staff::Staff;
 use store_sync::ledger::{Ledger, LedgerReader};
 use store_sync::outbox::http::HttpCloud;
 use store_sync::outbox::{Outbox, Step};
@@ -135,6 +137,68 @@ fn prices_planogram_and_policies_come_into_force_by_version() {
     assert!(answers.iter().all(|a| a.accepted == a.reason.is_none()));
     assert!(events.iter().all(|e| e.event.source == "ledger" && e.event.epoch == desk.ledger.ledger_id()));
     assert_eq!(LedgerReader::open(desk.ledger.path()).unwrap().check().unwrap().findings, []);
+}
+
+/// Picks go where the planogram in force says that a product lies, and orders may hold what only the catalogue in force
+/// has, at the price in force.
+#[test]
+fn orders_are_planned_by_the_planogram_the_catalogue_and_the_prices_in_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::new(dir.path());
+    let path = desk.ledger.path().to_owned();
+    let facts = facts();
+    let (plate, sku) = facts.facings[0].clone();
+    let other = facts.facings[1].0.clone();
+    assert_ne!(plate, other);
+    let mut book = OrderBook::open(&path, facts).unwrap();
+    let place = |desk: &mut Desk, book: &mut OrderBook, order: &str, sku: &str| {
+        let held = NewPayment { held: true, currency: "EUR".into(), amount_minor: 0, reference: None };
+        let wanted = Wanted { sku: sku.into(), quantity: 1, substitutes: Vec::new(), unit_price_minor: None };
+        let new = NewOrder {
+            order: order.into(),
+            lines: vec![wanted],
+            channel: None,
+            due_us: None,
+            handover: None,
+            if_short: None,
+            payment: Some(held),
+        };
+        desk.ledger.append(&[], 3).unwrap();
+        // What it costs is told by the refusal of a wrong amount.
+        let told = book.take(&new, 10).unwrap_err().to_string();
+        let free = NewOrder { payment: None, ..new };
+        book.take(&free, 10).unwrap();
+        desk.ledger.append(&[], 3).unwrap();
+        book.plan(11).unwrap();
+        desk.ledger.append(&[], 3).unwrap();
+        let tasks = LedgerReader::open(&path).unwrap().tasks_of(order).unwrap();
+        (tasks.iter().map(|t| t.task.plate.clone()).collect::<Vec<_>>(), told)
+    };
+    assert_eq!(place(&mut desk, &mut book, "o1", &sku).0, [plate.clone()]);
+    desk.accepts(
+        1,
+        json!({"kind": "catalogue", "products": [{"sku": "new-1", "name": "New", "weight_g": 80.0}]}),
+    );
+    desk.accepts(
+        1,
+        json!({"kind": "prices", "currency": "EUR", "prices": [{"sku": "new-1", "unit_price_minor": 345}]}),
+    );
+    desk.accepts(
+        1,
+        json!({"kind": "planogram", "facings": [
+        {"sku": sku, "plates": [other]}, {"sku": "new-1", "plates": [plate]}]}),
+    );
+    assert_eq!(place(&mut desk, &mut book, "o2", &sku).0, [other]);
+    let (plates, told) = place(&mut desk, &mut book, "o3", "new-1");
+    assert_eq!(plates, [plate.clone()]);
+    assert!(told.contains("345"), "{told}");
+    // Staff count it and fill it up as any other product.
+    let mut staff = Staff::open(&path, self::facts()).unwrap();
+    assert!(staff.count(&plate, "new-1", 7, 12).unwrap() > 0);
+    desk.ledger.append(&[], 3).unwrap();
+    assert!(book.add_task(TaskKind::Restock, "new-1", 5, &plate, 13).unwrap() > 0);
+    desk.ledger.append(&[], 3).unwrap();
+    assert!(staff.count(&plate, "new-2", 7, 14).unwrap_err().to_string().contains("no product \"new-2\""));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod feed;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -12,7 +13,9 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use feed::*;
+use linefree_bus::payload::{Event, EventBody, TaskChanged, TaskState};
 use serde_json::{Value, json};
+use store_sync::cloud::event::event_of;
 use store_sync::cloud::receive::{CloudEvents, Credentials, guarded, router};
 use store_sync::downlink::AskCommands as _;
 use store_sync::ledger::Ledger;
@@ -100,6 +103,55 @@ fn this_version_sends_what_the_first_sent_and_more() {
     }
 }
 
+/// Carts, receipts, refunds, stock, orders, payments: each kind of event, and every state of a robot's task, goes up as a
+/// CloudEvent by the official schema and is in the cloud what it was in the store.
+#[test]
+fn every_kind_of_event_and_every_state_of_a_task_goes_up_as_it_is() {
+    let mut bodies: Vec<EventBody> = linefree_bus::schema::examples()
+        .into_iter()
+        .filter(|e| e.payload == "Event")
+        .map(|e| serde_json::from_value::<Event>(e.value).unwrap().body)
+        // It takes the others' credential away, as it should.
+        .filter(|body| !matches!(body, EventBody::ShopperForgotten(_)))
+        .collect();
+    let task =
+        bodies.iter().find_map(|b| if let EventBody::TaskChanged(t) = b { Some(t.clone()) } else { None });
+    let states = ["waiting", "assigned", "underway", "done", "failed", "cancelled"];
+    for state in states {
+        let state: TaskState = serde_json::from_value(json!(state)).unwrap();
+        bodies.push(EventBody::TaskChanged(TaskChanged { state, ..task.clone().unwrap() }));
+    }
+    let kinds: BTreeSet<&str> = bodies.iter().map(store_sync::ledger::kind_of).collect();
+    for kind in
+        ["cart_changed", "visit_closed", "refund_issued", "stock_counted", "order_changed", "task_changed"]
+    {
+        assert!(kinds.contains(kind), "{kind} has no example");
+    }
+    let events: Vec<Event> =
+        (1..).zip(bodies).map(|(seq, body)| event("floor-1", epoch(1), seq, seq as i64, body)).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let mut l = Ledger::open(&dir.path().join("ledger.sqlite"), "nano", 1).unwrap();
+    assert_eq!(l.store(&events, 2).unwrap().stored.len(), events.len());
+    let addr = serve(router(CloudEvents::open(&dir.path().join("cloud.sqlite")).unwrap(), None));
+    let cloud = HttpCloud::new(&format!("http://{addr}/v1/events"), None).unwrap();
+    let mut o = Outbox::open(l.path(), Box::new(cloud)).unwrap();
+    assert!(matches!(o.step().unwrap(), Step::Delivered { .. }));
+    assert!(matches!(o.step().unwrap(), Step::Idle));
+    let there = CloudEvents::open(&dir.path().join("cloud.sqlite")).unwrap().events("nano", 0, 1000).unwrap();
+    let of_bus: Vec<Event> = there
+        .iter()
+        .map(|placed| event_of(&placed.event).unwrap())
+        .filter(|e| e.source != store_sync::ledger::OWN_SOURCE)
+        .collect();
+    assert_eq!(of_bus, events);
+    let told: Vec<&Value> = there
+        .iter()
+        .filter(|p| p.event["type"] == "org.linefree.task.changed.v1")
+        .map(|p| &p.event["data"]["state"])
+        .collect();
+    assert_eq!(told[told.len() - states.len()..], states);
+}
+
 #[test]
 fn a_cloud_of_the_first_version_gets_plain_batches_and_is_asked_for_no_more() {
     let dir = tempfile::tempdir().unwrap();
@@ -162,6 +214,40 @@ fn each_store_acts_for_itself_and_the_chain_for_all() {
     assert_eq!(get("/v1/stores", "nano-token"), 403);
     assert_eq!(get("/v1/stores", "chain-token"), 200);
     assert_eq!(get("/v1/stores/nano/receipts", ""), 401);
+}
+
+/// Whatever the description offers, and however broken the request: without a token, or with a wrong one, it is refused
+/// before anything of it is looked at.
+#[test]
+fn every_resource_of_the_cloud_refuses_strangers() {
+    let dir = tempfile::tempdir().unwrap();
+    let credentials = Credentials { chain: Some("chain-token".into()), ..Credentials::default() };
+    let events = CloudEvents::open(&dir.path().join("cloud.sqlite")).unwrap();
+    let addr = serve(guarded(events, credentials));
+    let document: Value = serde_json::from_str(&store_sync::cloud::receive::openapi_json().unwrap()).unwrap();
+    let mut asked = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let url = format!("http://{addr}{}", path.replace("{store}", "nano"));
+        for method in methods.as_object().unwrap().keys() {
+            for token in [None, Some("Bearer wrong"), Some("Basic Y2hhaW4="), Some("Bearer ")] {
+                let (name, value) = token.map_or(("X-Nothing", "1"), |token| ("Authorization", token));
+                let status = match method.as_str() {
+                    "get" => {
+                        let request = agent().get(format!("{url}?limit=many")).header(name, value);
+                        request.call().unwrap().status().as_u16()
+                    }
+                    "post" => {
+                        let request = agent().post(&url).header("Content-Type", "text/html");
+                        request.header(name, value).send("<nothing>").unwrap().status().as_u16()
+                    }
+                    other => panic!("how to ask by {other}?"),
+                };
+                assert_eq!(status, 401, "{method} {path} {token:?}");
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked >= 28, "{asked}");
 }
 
 #[test]

@@ -21,6 +21,8 @@ use linefree_bus::client::{BusClient, BusConfig};
 use linefree_bus::journal::{Journal, JournalOptions};
 use linefree_bus::payload::*;
 use linefree_bus::sequenced::{EventPublisher, PublisherOptions};
+use store_sync::cloud::event::CloudEvent;
+use store_sync::cloud::receive::CloudEvents;
 use store_sync::ledger::{Ledger, LedgerReader};
 use store_sync::serve::Server;
 
@@ -204,4 +206,45 @@ async fn the_server_tells_of_a_full_disk_and_takes_everything_when_there_is_room
     let reader = LedgerReader::open(&path).unwrap();
     assert_eq!(reader.totals().unwrap().visits, 399);
     assert!(!reader.check().unwrap().has_errors());
+}
+
+/// The reference cloud on a full disk: the batch is refused whole, the store keeps it, and it goes on when there is room.
+#[test]
+fn a_cloud_on_a_full_disk_acknowledges_nothing_that_it_does_not_have() {
+    let test = "a_cloud_on_a_full_disk_acknowledges_nothing_that_it_does_not_have";
+    let Some(dir) = in_a_namespace(test) else { return };
+    let store = tempfile::tempdir().unwrap();
+    mount(&["-t", "tmpfs", "-o", "size=2m", "tmpfs"], &dir);
+    let path = store.path().join("ledger.sqlite");
+    let mut ledger = Ledger::open(&path, "nano", 1).unwrap();
+    ledger.append(&morning(), 2).unwrap();
+    let mut cloud = CloudEvents::open(&dir.join("cloud.sqlite")).unwrap();
+    let filler = fill(&dir);
+    let batch = |after: u64| -> Vec<serde_json::Value> {
+        let reader = LedgerReader::open(&path).unwrap();
+        let (ledger_id, store) = reader.identity().unwrap();
+        let places = reader.outbox_events(after, u64::MAX, 500).unwrap();
+        let event = |place| serde_json::to_value(CloudEvent::of(&store, ledger_id, place).unwrap()).unwrap();
+        places.iter().map(event).collect()
+    };
+    // Some may still fit in what SQLite has reserved; what is refused is refused whole.
+    let mut n = 0;
+    let mut taken = 0;
+    let told = loop {
+        match cloud.take(&batch(taken), 3) {
+            Ok(answer) => taken = answer.acknowledged,
+            Err(e) => break e.to_string(),
+        }
+        n += 1;
+        assert!(n < 1000, "the disk is never full");
+        let visit = format!("w{n}");
+        let more =
+            (0..20).map(|k| event("floor-2", epoch(9), n * 20 + k - 19, 50, opened(&format!("{visit}-{k}"))));
+        ledger.append(&more.collect::<Vec<_>>(), 4).unwrap();
+    };
+    assert!(told.contains("the cloud's database failed") && told.contains("full"), "{told}");
+    let kept = cloud.events("nano", 0, 1_000_000).unwrap().len() as u64;
+    assert_eq!(kept, taken, "what was acknowledged is there, and nothing else");
+    std::fs::remove_file(filler).unwrap();
+    assert_eq!(cloud.take(&batch(taken), 5).unwrap().acknowledged, ledger.last_seq().unwrap());
 }

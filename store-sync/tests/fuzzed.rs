@@ -76,24 +76,24 @@ fn the_clouds_api_answers_as_it_says() {
     fuzz(&program, &format!("{url}/v1/openapi.json"), dir.path(), &[]);
 }
 
+/// Open to everybody, as to somebody who has signed in and may do everything; and to a stranger.
 #[test]
 #[ignore = "long: some thousand requests"]
 fn the_stores_api_answers_as_it_says() {
+    for access in [&["--no-login"][..], &[]] {
+        fuzz_store(access);
+    }
+}
+
+fn fuzz_store(access: &[&str]) {
     let Some(program) = schemathesis() else { return };
     let dir = tempfile::tempdir().unwrap();
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/corner.toml").display().to_string();
     let data = dir.path().join("store").display().to_string();
-    let (_server, url) = start(&[
-        "serve",
-        "--config",
-        &config,
-        "--data",
-        &data,
-        "--listen",
-        "127.0.0.1:0",
-        "--broker",
-        "127.0.0.1:0",
-    ]);
+    let mut arguments = vec!["serve", "--config", &config, "--data", &data];
+    arguments.extend(["--listen", "127.0.0.1:0", "--broker", "127.0.0.1:0"]);
+    arguments.extend(access);
+    let (_server, url) = start(&arguments);
     // The live stream never ends.
     fuzz(&program, &format!("{url}/api/openapi.json"), dir.path(), &["--exclude-path", "/api/live"]);
 }

@@ -199,6 +199,7 @@ fn what_was_priced_stays_when_rules_change() {
     let milk = |n| vec![line("milk", n, 0.99, false)];
     assert_eq!(store.visit("v0", 0, milk(3)).charge_minor, 597, "there are no rules yet");
     store.now_us = START_US + 100_000_000;
+    assert!(store.rules(0, three_for_two()).unwrap().contains("versions of price rules begin at 1"));
     assert_eq!(store.rules(1, three_for_two()), None);
     let before = store.visit("v1", 50, milk(3));
     assert_eq!((before.charge_minor, before.rules_version), (597, None), "they were in the store already");
@@ -231,6 +232,64 @@ fn what_was_priced_stays_when_rules_change() {
     {
         assert_eq!(store.receipt(visit).charge_minor, charge, "{visit}");
     }
+    store.is_sound();
+}
+
+#[test]
+fn unit_prices_of_the_chain_are_charged_from_the_next_visit_on() {
+    let mut store = Store::new(0);
+    let prices = |milk: i64| json!({"kind": "prices", "currency": "USD", "prices": [{"sku": "milk", "unit_price_minor": milk}]});
+    let basket = || vec![line("milk", 3, 0.99, false), line("bread", 2, 0.5, true)];
+    store.now_us = START_US + 100_000_000;
+    assert_eq!(store.command(5, prices(150)), None);
+    let earlier = store.visit("v0", 50, basket());
+    assert_eq!((earlier.charge_minor, earlier.prices_version), (597, None), "they were in the store already");
+    // The cart says what will be charged.
+    let begun = [
+        event("floor-1", epoch(2), 1, 101, opened("v1")),
+        event("floor-1", epoch(2), 2, 102, cart("v1", basket())),
+    ];
+    store.ledger.store(&begun, 1).unwrap();
+    store.catch_up();
+    let held = store.reader.cart("v1").unwrap().unwrap();
+    let of_cart: Vec<_> =
+        held.lines.iter().map(|l| (l.sku.as_str(), l.unit_price_minor, l.amount_minor)).collect();
+    assert_eq!(of_cart, [("bread", 199, 398), ("milk", 150, 450)]);
+    assert_eq!(store.reader.carts(9).unwrap()[0].lines, held.lines);
+
+    store.tell(closed("v1", 101, 140, basket()));
+    let receipt = store.receipt("v1");
+    assert_eq!(amounts(&receipt), [("bread", 398, 1), ("milk", 450, 1)]);
+    assert_eq!((receipt.charge_minor, receipt.in_review_minor), (450, 398));
+    assert_eq!((receipt.prices_version, receipt.rules_version), (Some(5), None));
+    assert_eq!(receipt.lines[1].unit_price_minor, 150);
+    assert_eq!(receipt.lines[1].steps, [PriceStep { why: PriceWhy::UnitPrice(3), change_minor: 450 }]);
+
+    // Prices that change later change nothing of it: what is captured, answered and paid back follows from the receipt.
+    store.now_us = START_US + 200_000_000;
+    let both = json!({"kind": "prices", "currency": "USD", "prices": [
+        {"sku": "milk", "unit_price_minor": 90}, {"sku": "bread", "unit_price_minor": 1}]});
+    assert_eq!(store.command(6, both), None);
+    assert!(store.command(6, prices(1)).unwrap().contains("version 6 is not newer than version 6"));
+    assert!(store.command(7, prices(-1)).unwrap().contains("prices[0].unit_price_minor is -1"));
+    assert_eq!(store.settle().trip.captured.minor, 450);
+    let now_us = store.now_us;
+    store.staff.answer("v1", "bread", 1, now_us).unwrap();
+    assert_eq!(store.settle().trip.captured.minor, 649);
+    store.staff.refund("r1", "v1", &[("milk".into(), 1)], "sour", now_us).unwrap();
+    assert_eq!(store.settle().trip.refunded.minor, 150);
+
+    // With rules: the sets are made of the chain's prices. The other product's price counts, too.
+    assert_eq!(store.rules(1, three_for_two()), None);
+    let later_s = (store.now_us - START_US) / 1_000_000 + 10;
+    let receipt = store.visit("v2", later_s, basket());
+    assert_eq!(amounts(&receipt), [("bread", 2, 1), ("milk", 180, 2)]);
+    assert_eq!((receipt.prices_version, receipt.rules_version), (Some(6), Some(1)));
+    let document = store_sync::signed::receipt_document(&store.reader, "v2").unwrap().unwrap();
+    assert_eq!(
+        (&document["lines"][1]["unit_price_minor"], &document["charged_minor"]),
+        (&json!(90), &json!(180))
+    );
     store.is_sound();
 }
 

@@ -22,6 +22,7 @@ use store_sync::config::Config;
 use store_sync::ledger::LedgerReader;
 use store_sync::ledger::commands::{Commander, StoreFacts};
 use store_sync::rollout::RolloutSettings;
+use store_sync::rollout::content::Content;
 use store_sync::rollout::plan::{Doing, Gates, Plan, Stage};
 use store_sync::serve::{DataDir, Server, Settings};
 
@@ -392,6 +393,41 @@ async fn a_planogram_of_the_clouds_reaches_the_devices_and_comes_back_when_it_is
     let reader = LedgerReader::open(&DataDir::ledger_in(data)).unwrap();
     let faults = format!("{:?}", reader.faults(100).unwrap());
     assert!(faults.contains("rollout-3") && faults.contains("rolled_back"), "{faults}");
+}
+
+/// A product that store.toml lacks comes to devices with its price; another price of it is no other release.
+#[test]
+fn a_new_product_of_the_catalogue_is_released_with_its_price() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.sqlite");
+    drop(store_sync::ledger::Ledger::open(&path, "corner", 1).unwrap());
+    let facts = StoreFacts::of(&corner::settings(dir.path()).layout);
+    let old = facts.skus.first().unwrap().clone();
+    let mut commander = Commander::open(&path, facts).unwrap();
+    let mut seq = 0;
+    let mut command = |commander: &mut Commander, version: u64, body: serde_json::Value| {
+        drop(store_sync::ledger::Ledger::open(&path, "corner", 1).unwrap());
+        seq += 1;
+        let command =
+            Command { command: format!("c{seq}"), seq, version, issued_us: 1, answered: None, body };
+        assert_eq!(commander.take(&[command], 5).unwrap().accepted, 1);
+        Content::in_force("format = 1\n", commander).unwrap()
+    };
+    let products = json!({"kind": "catalogue", "products": [
+        {"sku": old, "name": "Old", "weight_g": 500.0}, {"sku": "new-1", "name": "New", "weight_g": 80.0}]});
+    let unpriced = command(&mut commander, 1, products);
+    assert!(unpriced.changes.products.iter().all(|p| p.unit_price_minor.is_none()));
+    let price = |minor: i64| {
+        json!({"kind": "prices", "currency": "EUR", "prices": [
+            {"sku": old, "unit_price_minor": 7}, {"sku": "new-1", "unit_price_minor": minor}]})
+    };
+    let priced = command(&mut commander, 1, price(345));
+    let told: Vec<_> = priced.changes.products.iter().map(|p| p.unit_price_minor).collect();
+    assert_eq!(told, [None, Some(345)]);
+    assert_ne!(priced.digest(), unpriced.digest());
+    let dearer = command(&mut commander, 2, price(399));
+    assert_eq!(dearer.changes.products[1].unit_price_minor, Some(399));
+    assert_eq!(dearer.digest(), priced.digest());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

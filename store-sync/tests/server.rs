@@ -15,7 +15,8 @@ use feed::*;
 use linefree_bus::client::{BusClient, BusConfig, Outgoing};
 use linefree_bus::payload::*;
 use serde_json::Value;
-use store_sync::serve::Server;
+use store_sync::cloud::receive::{CloudEvents, router};
+use store_sync::serve::{Cloud, Server};
 
 const AT_MOST: Duration = Duration::from_secs(20);
 
@@ -224,5 +225,66 @@ async fn the_console_is_served_to_this_machine_only() {
     assert_eq!(outline[0], serde_json::json!([8.96, 3.32]), "gondola B is turned by 180 degrees");
     assert_eq!(map["cameras"][0]["footprint"].as_array().unwrap().len(), 26);
     assert_eq!(map["plates"][0]["skus"].as_array().unwrap().len(), 1);
+    server.stop().await.unwrap();
+}
+
+/// One figure of `/metrics`.
+async fn metric(addr: SocketAddr, name: &'static str) -> f64 {
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+    let (status, text) = tokio::task::spawn_blocking(move || raw(addr, &request)).await.unwrap();
+    assert_eq!(status, 200);
+    let told = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    told.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+}
+
+async fn until_metric(addr: SocketAddr, name: &'static str, done: impl Fn(f64) -> bool) -> f64 {
+    let began = Instant::now();
+    loop {
+        let told = metric(addr, name).await;
+        if done(told) {
+            return told;
+        }
+        assert!(began.elapsed() < AT_MOST, "{name} stays {told}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_tell_depth_age_and_lag_of_the_outbox() {
+    let dir = tempfile::tempdir().unwrap();
+    // A port that nobody listens on yet.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let cloud = listener.local_addr().unwrap();
+    drop(listener);
+    let url = format!("http://{cloud}/v1/events");
+    let settings = store_sync::serve::Settings {
+        cloud: Some(Cloud { url, token_file: None, tls_dir: None }),
+        ..settings(&dir.path().join("data"))
+    };
+    let server = Server::start(settings).await.unwrap();
+    let addr = server.console();
+    assert_eq!(metric(addr, "linefree_outbox_depth").await, 0.0);
+    assert_eq!(metric(addr, "linefree_outbox_age_seconds").await, 0.0);
+    let (_, floor) = publisher(&server, dir.path(), "floor-1").await;
+    for visit in ["v1", "v2", "v3"] {
+        floor.publish(START_US, opened(visit)).await.unwrap();
+    }
+    floor.wait_acked(AT_MOST).await.unwrap();
+    assert_eq!(metric(addr, "linefree_outbox_depth").await, 3.0);
+    let age_s = until_metric(addr, "linefree_outbox_age_seconds", |age_s| age_s > 0.0).await;
+    until_metric(addr, "linefree_outbox_age_seconds", |later_s| later_s > age_s).await;
+    until_metric(addr, "linefree_outbox_failures_total", |failures| failures >= 1.0).await;
+    assert_eq!(metric(addr, "linefree_outbox_wait_seconds_count").await, 0.0);
+
+    let app = router(CloudEvents::open(&dir.path().join("cloud.sqlite")).unwrap(), None);
+    let listener = tokio::net::TcpListener::bind(cloud).await.unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    until_metric(addr, "linefree_outbox_depth", |depth| depth == 0.0).await;
+    assert_eq!(metric(addr, "linefree_outbox_age_seconds").await, 0.0);
+    until_metric(addr, "linefree_outbox_wait_seconds_count", |count| count == 3.0).await;
+    let lag_s = metric(addr, "linefree_outbox_lag_seconds").await;
+    assert!(lag_s >= age_s, "{lag_s} s, and it was {age_s} s old before");
+    assert!(metric(addr, "linefree_outbox_wait_seconds_sum").await >= lag_s);
+    assert_eq!(metric(addr, "linefree_outbox_wait_seconds_bucket{le=\"+Inf\"}").await, 3.0);
     server.stop().await.unwrap();
 }

@@ -209,6 +209,9 @@ pub struct PriceStep {
 pub struct PricedLine {
     /// The product.
     pub sku: String,
+    /// What one costs by the chain's prices, minor units, where the floor told another price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_price_minor: Option<i64>,
     /// What the line costs, with tax, minor units.
     pub amount_minor: i64,
     /// The tax in it, minor units.
@@ -233,8 +236,8 @@ pub struct SellerShare {
     pub commission_minor: i64,
 }
 
-/// What a receipt costs by the price rules that were in force when its visit began. Said once for each receipt, when the
-/// ledger takes it; what was said first stays, whatever becomes of the rules.
+/// What a receipt costs by the prices and price rules that were in force when its visit began. Said once for each receipt,
+/// when the ledger takes it; what was said first stays, whatever becomes of prices and rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptPriced {
@@ -246,8 +249,11 @@ pub struct ReceiptPriced {
     pub closed_epoch: Uuid,
     /// Its number.
     pub closed_seq: u64,
-    /// Version of the rules.
+    /// Version of the rules; 0 where there were none.
     pub version: u64,
+    /// Version of the chain's unit prices, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices_version: Option<u64>,
     /// ISO 4217 code of every amount.
     pub currency: String,
     /// The receipt's lines, by SKU; those in review cost this if they are answered as they stand.

@@ -353,6 +353,7 @@ fn price_rules() -> PriceRules {
 fn receipt_priced() -> ReceiptPriced {
     let line = PricedLine {
         sku: "632565000012".to_owned(),
+        unit_price_minor: Some(199),
         amount_minor: 398,
         tax_minor: 27,
         seller: "spring-co".to_owned(),
@@ -369,6 +370,7 @@ fn receipt_priced() -> ReceiptPriced {
         closed_epoch: EPOCH,
         closed_seq: 4,
         version: 3,
+        prices_version: Some(12),
         currency: "USD".to_owned(),
         lines: vec![line],
         charge_minor: 398,

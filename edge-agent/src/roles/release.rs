@@ -20,9 +20,10 @@ use linefree_bus::client::{BusClient, Outgoing};
 use linefree_bus::durable;
 use linefree_bus::payload::{InForce, RefusedRelease, Wanted};
 use linefree_bus::release::{Release, ReleaseChanges, ReleaseKey};
-use linefree_domain::ids::{PlateIndex, ProductIndex};
-use linefree_domain::layout::Facing;
-use linefree_recording::StoreFile;
+use linefree_domain::ids::{PlateIndex, ProductIndex, Sku};
+use linefree_domain::layout::{Facing, ItemWeight, Product};
+use linefree_domain::units::Money;
+use linefree_recording::{StoreFile, default_sd_g};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -400,6 +401,15 @@ impl Inner {
 fn change(store: &mut StoreFile, changes: &ReleaseChanges) -> anyhow::Result<()> {
     for product in &changes.products {
         let Some(own) = store.layout.products.iter_mut().find(|p| p.sku.as_str() == product.sku) else {
+            // Without a price nobody can be told what it costs: it stays unknown, and a planogram that names it is refused.
+            if let Some(minor) = product.unit_price_minor {
+                store.layout.products.push(Product {
+                    sku: Sku::new(&product.sku).with_context(|| format!("catalogue: {:?}", product.sku))?,
+                    name: product.name.clone(),
+                    price: Money::from_minor(minor),
+                    weight: ItemWeight { mean_g: product.weight_g, sd_g: default_sd_g(product.weight_g) },
+                });
+            }
             continue;
         };
         let spread = own.weight.sd_g / own.weight.mean_g;
@@ -422,8 +432,12 @@ fn change(store: &mut StoreFile, changes: &ReleaseChanges) -> anyhow::Result<()>
         let planned = facings.iter().map(|facing| {
             let product = by_sku.get(facing.sku.as_str()).copied();
             Ok(Facing {
-                product: product
-                    .with_context(|| format!("planogram: store.toml has no product {:?}", facing.sku))?,
+                product: product.with_context(|| {
+                    format!(
+                        "planogram: neither store.toml nor the priced catalogue has product {:?}",
+                        facing.sku
+                    )
+                })?,
                 plates: facing.plates.iter().map(plate).collect::<anyhow::Result<_>>()?,
                 count: None,
             })
@@ -458,4 +472,70 @@ pub(super) fn begin_anew() -> anyhow::Result<()> {
     let name = called.next().unwrap_or_else(|| "edge-agent".into());
     let error = std::process::Command::new("/proc/self/exe").arg0(name).args(called).exec();
     Err(error).context("begin anew with another release")
+}
+
+#[cfg(test)]
+mod tests {
+    use linefree_bus::release::{ReleasedFacing, ReleasedProduct};
+
+    use super::*;
+
+    const STORE: &str = r#"format = 1
+[store]
+id = "live"
+name = "Live"
+timezone = "Europe/Berlin"
+currency = "EUR"
+floor = [[0, 0], [6, 0], [6, 4], [0, 4]]
+[[gondola]]
+id = "1"
+origin = [0, 2, 0]
+yaw_deg = 0
+[[gondola.shelf]]
+id = "1"
+height_m = 1.2
+plates = [{ id = "1", offset = [0.0, 0.0], size = [0.3, 0.4] }]
+[[product]]
+sku = "632565000012"
+name = "Water"
+price = 199
+weight_g = 538.0
+"#;
+
+    #[test]
+    fn a_new_product_of_the_catalogue_comes_with_its_price_or_not_at_all() {
+        let store = || StoreFile::parse(Path::new("store.toml"), STORE).unwrap();
+        let tea = ReleasedProduct {
+            sku: "4006381333931".into(),
+            name: "Tea".into(),
+            weight_g: 80.0,
+            unit_price_minor: Some(345),
+        };
+        let water = ReleasedProduct {
+            sku: "632565000012".into(),
+            name: "Still water".into(),
+            weight_g: 540.0,
+            unit_price_minor: None,
+        };
+        let facing = ReleasedFacing { sku: tea.sku.clone(), plates: vec!["1/1/1".into()] };
+        let changes = |tea: ReleasedProduct| ReleaseChanges {
+            products: vec![water.clone(), tea],
+            facings: Some(vec![facing.clone()]),
+            ..ReleaseChanges::default()
+        };
+        let mut changed = store();
+        change(&mut changed, &changes(tea.clone())).unwrap();
+        let told: Vec<_> = changed
+            .layout
+            .products
+            .iter()
+            .map(|p| (p.name.as_str(), p.price.minor, p.weight.mean_g))
+            .collect();
+        assert_eq!(told, [("Still water", 199, 540.0), ("Tea", 345, 80.0)]);
+        assert!(changed.layout.products[1].weight.sd_g > 0.0);
+        assert_eq!(changed.layout.facings[0].product, ProductIndex(1));
+        let unpriced = ReleasedProduct { unit_price_minor: None, ..tea };
+        let told = change(&mut store(), &changes(unpriced)).unwrap_err().to_string();
+        assert!(told.contains("nor the priced catalogue has product \"4006381333931\""), "{told}");
+    }
 }

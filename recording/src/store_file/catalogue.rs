@@ -142,7 +142,9 @@ fn positive(node: &Node<'_>, wanted: &str) -> Option<f64> {
     Some(value)
 }
 
-fn default_sd_g(mean_g: f64) -> f64 {
+/// How much items of one product differ in weight where nobody has weighed any, as a standard deviation in grams.
+#[must_use]
+pub fn default_sd_g(mean_g: f64) -> f64 {
     (mean_g * DEFAULT_SD_FRACTION).max(MIN_DEFAULT_SD_G)
 }
 

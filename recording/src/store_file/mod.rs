@@ -24,7 +24,7 @@ use linefree_domain::layout::StoreLayout;
 use crate::mistake::{Mistake, Mistakes};
 use crate::toml_walk::{Doc, Table};
 
-pub use catalogue::{DEFAULT_SD_FRACTION, MIN_DEFAULT_SD_G, MIN_SD_G, gtin_check_digit};
+pub use catalogue::{DEFAULT_SD_FRACTION, MIN_DEFAULT_SD_G, MIN_SD_G, default_sd_g, gtin_check_digit};
 pub use live::{
     BusConfig, CloudConfig, DEFAULT_DETECTOR, DEFAULT_LISTEN, DEFAULT_REVIEW_BELOW, DetectorConfig,
     LiveConfig, PolicyConfig, ServerConfig, VisionConfig,

@@ -9,7 +9,6 @@
 //! | a store's token | what that store's certificate may |
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
@@ -95,7 +94,8 @@ fn same(token: &str, given: &[u8]) -> bool {
     differing == 0 && token.len() == given.len()
 }
 
-/// Whom certificate and token make of whoever asks.
+/// Whom certificate and token make of whoever asks. Who has nothing to do here is refused before anything else of the
+/// request is looked at.
 pub(super) enum Bearer {
     Nobody,
     /// The certificate is somebody's who has no business here.
@@ -127,7 +127,7 @@ impl Bearer {
     }
 
     /// Do they have nothing to do here at all?
-    pub(super) fn turned_away(&self) -> Option<Response> {
+    fn turned_away(&self) -> Option<Response> {
         match self {
             Self::Nobody | Self::Stranger(_) => self.refused(""),
             Self::Store(_) | Self::Chain => None,
@@ -136,10 +136,11 @@ impl Bearer {
 }
 
 impl FromRequestParts<Cloud> for Bearer {
-    type Rejection = Infallible;
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, cloud: &Cloud) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, cloud: &Cloud) -> Result<Self, Response> {
         let peer = parts.extensions.get::<ConnectInfo<Peer>>().and_then(|ConnectInfo(peer)| peer.0.clone());
-        Ok(cloud.credentials().bearer(peer.as_ref(), &parts.headers))
+        let bearer = cloud.credentials().bearer(peer.as_ref(), &parts.headers);
+        bearer.turned_away().map_or(Ok(bearer), Err)
     }
 }

@@ -42,7 +42,7 @@ impl CloudEvent {
     pub fn of(store: &str, ledger: Uuid, place: &OutboxEvent) -> Result<Self, serde_json::Error> {
         match place {
             OutboxEvent::Whole(stored) => Self::new(store, ledger, stored),
-            OutboxEvent::LetGo { ledger_seq, id, kind, time_us } => Ok(Self {
+            OutboxEvent::LetGo { ledger_seq, id, kind, time_us, .. } => Ok(Self {
                 specversion: "1.0",
                 id: format!("{id}#let-go"),
                 source: format!("/stores/{store}"),

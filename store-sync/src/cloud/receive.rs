@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa::{IntoParams, IntoResponses, OpenApi, ToSchema};
 
 use super::access::Bearer;
 pub use super::access::Credentials;
@@ -112,6 +112,19 @@ pub(super) fn told(status: StatusCode, why: &str) -> Response {
     (status, Json(Problem { error: why.to_owned() })).into_response()
 }
 
+/// What anybody is refused with who may not do what they ask.
+#[derive(IntoResponses)]
+// The descriptions name it; the answers are made where it is found out.
+#[allow(dead_code)]
+enum Strangers {
+    /// No certificate or token, or one that nobody has.
+    #[response(status = 401)]
+    Nobody(Problem),
+    /// The credentials are another store's, or of somebody who has no business here.
+    #[response(status = 403)]
+    Others(Problem),
+}
+
 /// What the cloud has now.
 #[derive(Serialize, ToSchema)]
 struct Acknowledgement {
@@ -148,14 +161,11 @@ fn unpacked(headers: &HeaderMap, body: Bytes) -> Result<Bytes, (StatusCode, Stri
     responses(
         (status = 200, description = "The answer.", body = Acknowledgement),
         (status = 400, body = Problem, description = "Not what the contract says."),
-        (status = 401, description = "No certificate or token, or one that nobody has.", body = Problem), (status = 403, description = "The credentials are another store's.", body = Problem),
+        Strangers,
         (status = 409, body = Problem, description = "It contradicts what is here."),
         (status = 413, description = "Too large: send less at once."),
         (status = 415, description = "Another media type or encoding.", body = Problem)))]
 async fn take_batch(State(cloud): State<Cloud>, bearer: Bearer, headers: HeaderMap, body: Bytes) -> Response {
-    if let Some(refusal) = bearer.turned_away() {
-        return refusal;
-    }
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if media_type.split(';').next().map(str::trim) != Some(BATCH_MEDIA_TYPE) {
         return told(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("send {BATCH_MEDIA_TYPE}"));
@@ -208,15 +218,15 @@ fn default_limit() -> u32 {
 }
 
 /// The stores that have delivered anything.
-#[utoipa::path(get, path = "/v1/stores", responses((status = 200, description = "The answer.", body = Vec<Object>), (status = 401, description = "No certificate or token, or one that nobody has.", body = Problem)))]
+#[utoipa::path(get, path = "/v1/stores", responses((status = 200, description = "The answer.", body = Vec<Object>), Strangers))]
 async fn stores(State(cloud): State<Cloud>, bearer: Bearer) -> Response {
     cloud.look(&bearer, "", CloudEvents::stores).await
 }
 
 /// A store's events in the order in which they came.
 #[utoipa::path(get, path = "/v1/stores/{store}/events", params(("store" = String, Path, description = "The store."), Page),
-    responses((status = 200, description = "The answer.", body = Vec<PlacedEvent>), (status = 400, description = "A parameter is no number."),
-        (status = 401, description = "No certificate or token, or one that nobody has.", body = Problem), (status = 403, description = "The credentials are another store's.", body = Problem)))]
+    responses((status = 200, description = "The answer.", body = Vec<PlacedEvent>),
+        (status = 400, description = "A parameter is no number."), Strangers))]
 async fn store_events(
     State(cloud): State<Cloud>,
     bearer: Bearer,
@@ -229,8 +239,8 @@ async fn store_events(
 
 /// The last receipt of each of a store's visits, youngest first.
 #[utoipa::path(get, path = "/v1/stores/{store}/receipts", params(("store" = String, Path, description = "The store."), Page),
-    responses((status = 200, description = "The answer.", body = Vec<Object>), (status = 400, description = "A parameter is no number."),
-        (status = 401, description = "No certificate or token, or one that nobody has.", body = Problem), (status = 403, description = "The credentials are another store's.", body = Problem)))]
+    responses((status = 200, description = "The answer.", body = Vec<Object>),
+        (status = 400, description = "A parameter is no number."), Strangers))]
 async fn store_receipts(
     State(cloud): State<Cloud>,
     bearer: Bearer,
@@ -243,8 +253,8 @@ async fn store_receipts(
 
 /// A store's commands after a number, in order.
 #[utoipa::path(get, path = "/v1/stores/{store}/commands", params(("store" = String, Path, description = "The store."), Page),
-    responses((status = 200, description = "The answer.", body = CommandPage), (status = 400, description = "A parameter is no number."),
-        (status = 401, description = "No certificate or token, or one that nobody has.", body = Problem), (status = 403, description = "The credentials are another store's.", body = Problem)))]
+    responses((status = 200, description = "The answer.", body = CommandPage),
+        (status = 400, description = "A parameter is no number."), Strangers))]
 async fn store_commands(
     State(cloud): State<Cloud>,
     bearer: Bearer,
@@ -261,8 +271,8 @@ async fn store_commands(
 
 /// What a store has decided about its commands, youngest first.
 #[utoipa::path(get, path = "/v1/stores/{store}/answers", params(("store" = String, Path, description = "The store."), Page),
-    responses((status = 200, description = "The answer.", body = Vec<Object>), (status = 400, description = "A parameter is no number."),
-        (status = 401, description = "No certificate or token, or one that nobody has.", body = Problem), (status = 403, description = "The credentials are another store's.", body = Problem)))]
+    responses((status = 200, description = "The answer.", body = Vec<Object>),
+        (status = 400, description = "A parameter is no number."), Strangers))]
 async fn store_answers(
     State(cloud): State<Cloud>,
     bearer: Bearer,
@@ -291,7 +301,7 @@ struct NewCommand {
 #[utoipa::path(post, path = "/v1/stores/{store}/commands", params(("store" = String, Path, description = "The store.")),
     request_body = NewCommand,
     responses((status = 200, body = Object, description = "Its number."), (status = 400, description = "No command."),
-        (status = 401, description = "No certificate or token, or one that nobody has.", body = Problem), (status = 403, description = "The credentials are another store's.", body = Problem),
+        Strangers,
         (status = 409, body = Problem, description = "The id has another content."),
         (status = 415, description = "Not JSON."), (status = 422, description = "A field is missing or unknown.")))]
 async fn issue_command(
@@ -306,6 +316,9 @@ async fn issue_command(
     let id_chars = new.command.chars().count();
     if linefree_domain::ids::StoreId::new(&store).is_err() || !(1..=64).contains(&id_chars) {
         return told(StatusCode::BAD_REQUEST, "a store's and a command's id have 1 to 64 characters");
+    }
+    if i64::try_from(new.version).is_err() {
+        return told(StatusCode::BAD_REQUEST, "a version has at most 63 bits");
     }
     let body = Value::Object(new.body);
     let issued =

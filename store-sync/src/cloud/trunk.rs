@@ -2,7 +2,8 @@
 //!
 //! A durable consumer: what was read is acknowledged after it is in the database, so a killed reader reads it again and
 //! the database has each event once. A message that breaks the contract or contradicts what is there is told and taken
-//! out of the queue: it would stand in the way of every other store. Commands are answered on the same servers.
+//! out of the queue: it would stand in the way of every other store. One that is packed in a way that this program does
+//! not know waits for a reader that does. Commands are answered on the same servers.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,6 +24,9 @@ use crate::outbox::nats::{TrunkUrl, jetstream};
 
 /// Name of the durable consumer: all readers of one name share the work.
 const CONSUMER: &str = "linefree-receive";
+
+/// A message that cannot be unpacked here comes again after so long.
+const FOR_NEWER: Duration = Duration::from_secs(10);
 
 /// The cloud's database, shared with its HTTP side.
 pub type SharedEvents = Arc<Mutex<CloudEvents>>;
@@ -54,8 +58,14 @@ pub async fn read(url: &TrunkUrl, client: Client, events: SharedEvents) -> Resul
             }
         };
         let (payload, events) = (message.payload.clone(), Arc::clone(&events));
-        let packed = message.headers.as_ref().is_some_and(|h| h.get("Content-Encoding").is_some());
-        let taken = tokio::task::spawn_blocking(move || take(&payload, packed, &events))
+        let encoding = message.headers.as_ref().and_then(|h| h.get("Content-Encoding"));
+        let Some(packing) = encoding.map_or(Some(Packing::Plain), |name| Packing::named(name.as_str()))
+        else {
+            tracing::warn!(subject = %message.subject, "a batch is packed by {encoding:?}: it waits for a newer reader");
+            message.ack_with(AckKind::Nak(Some(FOR_NEWER))).await.map_err(|e| wrong(&e))?;
+            continue;
+        };
+        let taken = tokio::task::spawn_blocking(move || take(&payload, packing, &events))
             .await
             .map_err(|e| wrong(&e))?;
         let answer = match taken {
@@ -77,9 +87,8 @@ pub async fn read(url: &TrunkUrl, client: Client, events: SharedEvents) -> Resul
     Err(DeliveryError::Unreachable("the trunk's messages ended".into()))
 }
 
-fn take(payload: &[u8], packed: bool, events: &SharedEvents) -> Result<Taken, RefusedBatch> {
+fn take(payload: &[u8], packing: Packing, events: &SharedEvents) -> Result<Taken, RefusedBatch> {
     let malformed = |why: String| RefusedBatch::Malformed(why);
-    let packing = if packed { Packing::Gzip } else { Packing::Plain };
     let plain = packing.unpack(payload, MAX_BATCH_BYTES).map_err(|e| malformed(e.to_string()))?;
     let batch: Vec<Value> =
         serde_json::from_slice(&plain).map_err(|e| malformed(format!("it is no JSON array: {e}")))?;

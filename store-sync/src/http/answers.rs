@@ -209,6 +209,8 @@ pub(super) struct Receipt {
     pub in_review_minor: i64,
     /// Version of the price rules that it was priced by; `null` where it was not.
     pub rules_version: Option<u64>,
+    /// Version of the chain's unit prices that it was priced by; `null` where they are the store's own.
+    pub prices_version: Option<u64>,
     /// Its lines, by SKU.
     pub lines: Vec<CartLine>,
 }
@@ -224,6 +226,7 @@ impl From<ReceiptRow> for Receipt {
             charge_minor: r.charge_minor,
             in_review_minor: r.in_review_minor,
             rules_version: r.rules_version,
+            prices_version: r.prices_version,
             lines: lines(r.lines),
         }
     }

@@ -51,7 +51,7 @@ pub(super) fn own(person: &Person) -> Result<String, Trouble> {
 }
 
 /// A phone that has no account gets one, without a name: it is known by a pseudonym only.
-#[utoipa::path(post, path = "/api/join", responses((status = 200, description = "Joined.", body = bool)))]
+#[utoipa::path(post, path = "/api/join", responses((status = 200, description = "Joined.", body = bool, content_type = "application/json")))]
 pub(super) async fn join(State(context): State<Context>) -> Result<Response, Trouble> {
     let token = context.at_desk(|desk| desk.join(wall_us())).await?;
     Ok((set_cookie(&context, &token), Json(true)).into_response())

@@ -19,10 +19,7 @@ pub(super) async fn metrics(State(context): State<Context>) -> Result<impl IntoR
             let totals = ledger.totals()?;
             // How long the first event that the cloud does not have has been waiting.
             let oldest = ledger.outbox_events(totals.acknowledged_seq, u64::MAX, 1)?;
-            let oldest_us = oldest.first().and_then(|o| match o {
-                crate::ledger::OutboxEvent::Whole(stored) => Some(stored.received_us),
-                crate::ledger::OutboxEvent::LetGo { .. } => None,
-            });
+            let oldest_us = oldest.first().map(crate::ledger::OutboxEvent::received_us);
             Ok((totals, ledger.projected_seq()?, oldest_us))
         })
         .await?;
@@ -72,5 +69,19 @@ pub(super) async fn metrics(State(context): State<Context>) -> Result<impl IntoR
         "Age of the first event that the cloud does not have.",
         age_us as f64 / 1e6,
     );
+    row(
+        "outbox_lag_seconds",
+        "gauge",
+        "How long the last event waited that the cloud took.",
+        outbox.waits.last_s(),
+    );
+    let name = "linefree_outbox_wait_seconds";
+    let _ =
+        writeln!(text, "# HELP {name} How long events waited that the cloud took.\n# TYPE {name} histogram");
+    for (bound_s, count) in outbox.waits.at_most() {
+        let _ = writeln!(text, "{name}_bucket{{le=\"{bound_s}\"}} {count}");
+    }
+    let (count, sum_s) = (outbox.waits.count(), outbox.waits.sum_s());
+    let _ = writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum_s}\n{name}_count {count}");
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }

@@ -1,7 +1,9 @@
 //! The API's description, generated from the code; docs/ref/openapi.json is its committed copy.
 
 use axum::response::{IntoResponse, Response};
-use utoipa::OpenApi;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{self, Content, Ref};
+use utoipa::{Modify, OpenApi};
 
 use super::{
     config, desk, entering, insights, live, me, metrics, oidc, order_desk, orders, payments, people, prices,
@@ -16,6 +18,7 @@ use super::{
                        something carries the session's token as X-Linefree-Csrf. Times are microseconds since the Unix epoch, lengths \
                        metres, weights grams, money minor units."
     ),
+    modifiers(&Refusals),
     paths(
         routes::store,
         routes::visits,
@@ -97,6 +100,53 @@ use super::{
     )
 )]
 struct Api;
+
+/// What every resource may answer besides its own answers: said once, and stood beside each of them.
+struct Refusals;
+
+impl Modify for Refusals {
+    fn modify(&self, api: &mut openapi::OpenApi) {
+        for (path, item) in &mut api.paths.paths {
+            if path == "/healthz" {
+                continue;
+            }
+            for (changes, operation) in
+                [(false, &mut item.get), (true, &mut item.post), (true, &mut item.delete)]
+            {
+                if let Some(operation) = operation {
+                    refusals(operation, changes, path.contains('{'));
+                }
+            }
+        }
+    }
+}
+
+fn refusals(operation: &mut Operation, changes: bool, names_one: bool) {
+    let mut may = |status: &str, description: &str, is_problem: bool| {
+        let response = openapi::ResponseBuilder::new().description(description);
+        let response = if is_problem {
+            response.content("application/json", Content::new(Some(Ref::from_schema_name("Problem"))))
+        } else {
+            response
+        };
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| response.build().into());
+    };
+    may("401", "Nobody has signed in, or a signature is wrong.", true);
+    may("403", "This role may not ask that, or the session's token is missing.", true);
+    may("429", "Too many requests: wait a moment.", true);
+    if names_one {
+        may("404", "There is none of that name.", true);
+    }
+    if changes {
+        may("409", "Refused; the answer says why.", true);
+        may("400", "The body is not what it should be.", false);
+        may("413", "The body is too large.", false);
+        may("415", "The body is of another type.", false);
+        may("422", "A field is missing, unknown or of another type.", false);
+    } else if operation.parameters.is_some() {
+        may("400", "A parameter is no number.", false);
+    }
+}
 
 /// The description as pretty JSON with a final newline: the bytes of docs/ref/openapi.json.
 ///

@@ -210,6 +210,9 @@ pub(super) async fn audit(
 /// Would a store.toml be taken? Nothing is changed.
 #[utoipa::path(post, path = "/api/config/check", request_body = String, responses((status = 200, description = "The answer.", body = ConfigCheck)))]
 pub(super) async fn check_config(text: String) -> Result<Json<ConfigCheck>, Trouble> {
+    if text.is_empty() {
+        return Err(Trouble::Malformed("the body is the text of a store.toml"));
+    }
     let checked = tokio::task::spawn_blocking(move || {
         let path = std::path::Path::new("store.toml");
         match linefree_recording::StoreFile::parse(path, &text) {

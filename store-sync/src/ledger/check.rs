@@ -189,7 +189,7 @@ const QUESTIONS: &[(Severity, &str, &str)] = &[
          FROM priced_receipts r LEFT JOIN (
            SELECT visit, sum(iif(review, 0, amount_minor)) AS charge, sum(iif(review, amount_minor, 0)) AS review
            FROM priced_lines GROUP BY visit) l USING (visit)
-         WHERE r.rules_version IS NOT NULL
+         WHERE (r.rules_version IS NOT NULL OR r.prices_version IS NOT NULL)
            AND (r.charge_minor <> coalesce(l.charge, 0) OR r.in_review_minor <> coalesce(l.review, 0))",
     ),
     (

@@ -12,56 +12,19 @@ use std::path::{Path, PathBuf};
 use linefree_bus::payload::{
     CommandAnswered, EventBody, PriceRulesChanged, RefundIssued, RefundLine, ReviewAnswered,
 };
-use linefree_domain::layout::StoreLayout;
+use linefree_domain::ids::Sku;
 use linefree_domain::orders::steps;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::Value;
 
+pub use super::facts::StoreFacts;
+use super::facts::{in_force, known_prices, known_skus};
 use super::new_orders::{order_received, step};
 use super::price_book::{self, price_answer};
 use super::retention::KeepDays;
 use super::sound::unsound;
 use super::{Doing, LedgerError, LedgerReader, clamp_seq, connect, own};
-use crate::cloud::command::{Command, CommandBody, Price, RefundedLine};
-
-/// What commands may speak of.
-#[derive(Debug, Clone, Default)]
-pub struct StoreFacts {
-    /// Products of store.toml.
-    pub skus: BTreeSet<String>,
-    /// Plates.
-    pub plates: BTreeSet<String>,
-    /// Which products lie on which plates: plate, SKU.
-    pub facings: Vec<(String, String)>,
-    /// Prices of store.toml by SKU, minor units.
-    pub prices_minor: BTreeMap<String, i64>,
-    /// ISO 4217; `None` where there are no products.
-    pub currency: Option<String>,
-}
-
-impl StoreFacts {
-    /// Of a store.
-    #[must_use]
-    pub fn of(layout: &StoreLayout) -> Self {
-        Self {
-            skus: layout.products.iter().map(|p| p.sku.to_string()).collect(),
-            plates: layout.plates.iter().map(|p| p.id.to_string()).collect(),
-            facings: facings_of(layout),
-            prices_minor: layout.products.iter().map(|p| (p.sku.to_string(), p.price.minor)).collect(),
-            currency: Some(layout.currency.to_string()),
-        }
-    }
-}
-
-fn facings_of(layout: &StoreLayout) -> Vec<(String, String)> {
-    let mut all = Vec::new();
-    for facing in &layout.facings {
-        let Some(product) = layout.products.get(facing.product.0) else { continue };
-        let plates = facing.plates.iter().filter_map(|p| layout.plates.get(p.0));
-        all.extend(plates.map(|plate| (plate.id.to_string(), product.sku.to_string())));
-    }
-    all
-}
+use crate::cloud::command::{CatalogueProduct, Command, CommandBody, Price, RefundedLine};
 
 /// What became of a page of commands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -133,6 +96,23 @@ impl Commander {
         in_force(&self.conn, kind)
     }
 
+    /// What products cost that store.toml does not have, by SKU, as far as the prices in force say.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn prices_beyond_store_toml(
+        &self,
+        products: &[CatalogueProduct],
+    ) -> Result<BTreeMap<String, i64>, LedgerError> {
+        let mut beyond =
+            products.iter().map(|p| &p.sku).filter(|sku| !self.facts.skus.contains(*sku)).peekable();
+        if beyond.peek().is_none() {
+            return Ok(BTreeMap::new());
+        }
+        let known = known_prices(&self.conn, &self.facts)?;
+        Ok(beyond.filter_map(|sku| Some((sku.clone(), *known.get(sku)?))).collect())
+    }
+
     /// Are the projections, which decisions about money rest on, up to date?
     fn projections_are_current(&self) -> Result<bool, LedgerError> {
         Ok(self.reader.projected_seq()? >= self.reader.last_seq()?)
@@ -191,15 +171,20 @@ impl Commander {
         let (facts, reader) = (&self.facts, &self.reader);
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate).doing(doing)?;
         let told_kind: String = command.body.get("kind").and_then(Value::as_str).unwrap_or("?").into();
-        // Kept short, so that whatever the cloud sends fits in the answer.
-        let kind: String =
-            if told_kind.is_empty() { "?".into() } else { told_kind.chars().take(64).collect() };
-        let id: String = command.command.chars().take(64).collect();
+        // Kept short and printable, so that whatever the cloud sends fits in the tables and in the answer.
+        let kind: String = told_kind.chars().filter(|c| !c.is_control()).take(64).collect();
+        let kind = if kind.is_empty() { "?".to_owned() } else { kind };
+        let id = &command.command;
+        let is_id = (1..=64).contains(&id.chars().count())
+            && !id.chars().any(char::is_control)
+            // That is how a command without an id of its own is called here.
+            && !id.starts_with('#');
         let taken_id: bool = tx
-            .query_row("SELECT EXISTS (SELECT 1 FROM commands WHERE command = ?)", [&id], |r| r.get(0))
+            .query_row("SELECT EXISTS (SELECT 1 FROM commands WHERE command = ?)", [id], |r| r.get(0))
             .doing(doing)?;
-        let parsed = if command.command.is_empty() || command.command.chars().count() > 64 {
-            Err("a command's id has 1 to 64 characters".to_owned())
+        let parsed = if !is_id {
+            Err("a command's id has 1 to 64 characters, none of them a control character or # at the beginning"
+                .to_owned())
         } else if taken_id {
             Err(format!("command {id} was decided about under another number"))
         } else {
@@ -217,7 +202,7 @@ impl Commander {
         let reason: Option<String> =
             decision.as_ref().err().map(|why| why.chars().filter(|c| !c.is_control()).take(500).collect());
         // A doubled id still needs its own row: its number is taken.
-        let row_id = if taken_id || id.is_empty() { format!("#{}", command.seq) } else { id.clone() };
+        let row_id = if taken_id || !is_id { format!("#{}", command.seq) } else { id.clone() };
         tx.execute(
             "INSERT INTO commands (command_seq, command, kind, version, told, accepted, reason, received_us)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -270,16 +255,6 @@ fn text_of(command: &Command) -> String {
     serde_json::to_string(&Command { answered: None, ..command.clone() }).unwrap_or_default()
 }
 
-fn in_force(conn: &Connection, kind: &str) -> Result<Option<(u64, String)>, LedgerError> {
-    conn.query_row(
-        "SELECT i.version, c.told FROM in_force i JOIN commands c USING (command_seq) WHERE i.kind = ?",
-        [kind],
-        |r| Ok((r.get::<_, i64>(0)?.cast_unsigned(), r.get(1)?)),
-    )
-    .optional()
-    .doing("reading what is in force")
-}
-
 fn decide_body(
     tx: &Transaction<'_>,
     reader: &LedgerReader,
@@ -318,6 +293,9 @@ fn decide_body(
                 }
             }
             check
+        }
+        CommandBody::PriceRules { .. } if command.version == 0 => {
+            Err("version is 0: versions of price rules begin at 1".to_owned())
         }
         CommandBody::PriceRules { from_us, rules } => {
             let from_us = from_us.unwrap_or(now_us);
@@ -361,33 +339,6 @@ fn decide_body(
     Ok(checked.map(|()| Vec::new()))
 }
 
-/// Prices of store.toml, and over them those in force.
-pub(super) fn known_prices(
-    tx: &Transaction<'_>,
-    facts: &StoreFacts,
-) -> Result<BTreeMap<String, i64>, LedgerError> {
-    let mut known = facts.prices_minor.clone();
-    if let Some((_, told)) = in_force(tx, "prices")?
-        && let Ok(command) = serde_json::from_str::<Command>(&told)
-        && let Ok(CommandBody::Prices { prices, .. }) = serde_json::from_value(command.body)
-    {
-        known.extend(prices.into_iter().map(|Price { sku, unit_price_minor }| (sku, unit_price_minor)));
-    }
-    Ok(known)
-}
-
-/// Products of store.toml and of the catalogue in force.
-pub(super) fn known_skus(tx: &Transaction<'_>, facts: &StoreFacts) -> Result<BTreeSet<String>, LedgerError> {
-    let mut known = facts.skus.clone();
-    if let Some((_, told)) = in_force(tx, "catalogue")?
-        && let Ok(command) = serde_json::from_str::<Command>(&told)
-        && let Ok(CommandBody::Catalogue { products }) = serde_json::from_value(command.body)
-    {
-        known.extend(products.into_iter().map(|p| p.sku));
-    }
-    Ok(known)
-}
-
 pub(super) fn each_once<'a>(field: &str, skus: impl Iterator<Item = &'a str>) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     for (i, sku) in skus.enumerate() {
@@ -401,12 +352,13 @@ pub(super) fn each_once<'a>(field: &str, skus: impl Iterator<Item = &'a str>) ->
     if seen.is_empty() { Err(format!("{field} is empty")) } else { Ok(()) }
 }
 
-fn check_catalogue(products: &[crate::cloud::command::CatalogueProduct]) -> Result<(), String> {
+fn check_catalogue(products: &[CatalogueProduct]) -> Result<(), String> {
     each_once("products", products.iter().map(|p| p.sku.as_str()))?;
     for (i, p) in products.iter().enumerate() {
         if !(p.weight_g > 0.0 && p.weight_g <= 1e6) {
             return Err(format!("products[{i}].weight_g is {}: more than 0, at most 1000000", p.weight_g));
         }
+        Sku::new(&p.sku).map_err(|e| format!("products[{i}].sku: {e}"))?;
         if p.name.is_empty() || p.name.chars().count() > 1000 {
             return Err(format!("products[{i}].name has 1 to 1000 characters"));
         }

@@ -8,6 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::commands::{Decision, StoreFacts};
+use super::facts::known_skus;
 use super::{Doing, LedgerError, LedgerReader, connect, own};
 
 /// How often, and how many times, it is looked whether the projections are up to date.
@@ -27,6 +28,20 @@ impl Decider {
     /// Of a ledger that exists.
     pub(super) fn open(ledger: &Path, facts: StoreFacts) -> Result<Self, LedgerError> {
         Ok(Self { conn: connect(ledger)?, reader: LedgerReader::open(ledger)?, facts })
+    }
+
+    /// Are there such a plate and product? An error says which is not.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub(super) fn known(&self, plate: &str, sku: &str) -> Result<Result<(), String>, LedgerError> {
+        Ok(if !self.facts.plates.contains(plate) {
+            Err(format!("this store has no plate {plate:?}"))
+        } else if !known_skus(&self.reader.conn, &self.facts)?.contains(sku) {
+            Err(format!("this store has no product {sku:?}"))
+        } else {
+            Ok(())
+        })
     }
 
     /// Writes what `decision` says, all of it or nothing. Returns the place of the last event; 0 when there is none.

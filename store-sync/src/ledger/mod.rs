@@ -31,6 +31,7 @@ mod check;
 pub mod commands;
 mod cursor;
 mod decider;
+mod facts;
 mod migrate;
 mod new_orders;
 pub mod order_book;
@@ -57,6 +58,7 @@ mod sound;
 pub mod staff;
 mod store;
 mod twins;
+mod unit_prices;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -80,6 +82,8 @@ pub use rows::{
     CandidateRow, CartRow, EvidenceRow, FaultRow, LineRow, OutboxEvent, ReceiptRow, SourceRow, StoredEvent,
     Totals, VisitRow,
 };
+
+use unit_prices::PriceLists;
 
 /// What went wrong with the ledger.
 #[derive(Debug, thiserror::Error)]
@@ -243,6 +247,7 @@ pub struct Ledger {
     path: PathBuf,
     /// Gone when somebody else projects.
     projector: Option<Projector>,
+    unit_prices: PriceLists,
 }
 
 impl Ledger {
@@ -281,7 +286,8 @@ impl Ledger {
             return Err(LedgerError::OtherStore { found, wanted: wanted.to_owned() });
         }
         let projector = Some(Projector::open(path)?);
-        let mut ledger = Self { conn, ledger_id, path: path.to_owned(), projector };
+        let unit_prices = PriceLists::default();
+        let mut ledger = Self { conn, ledger_id, path: path.to_owned(), projector, unit_prices };
         ledger.project()?;
         Ok(ledger)
     }
@@ -354,12 +360,14 @@ impl Ledger {
     /// [`LedgerError::Sqlite`] or [`LedgerError::Replaced`]; then nothing of the batch was taken and it may be given
     /// again.
     pub fn store(&mut self, batch: &[Event], received_us: i64) -> Result<Appended, LedgerError> {
+        let mut lists = std::mem::take(&mut self.unit_prices);
         let tx = self.begin("beginning a batch")?;
         let out = store::store_batch(&tx, batch, received_us, true)?;
         for (_, index) in &out.stored {
-            price_book::price_closed(&tx, &batch[*index], received_us)?;
+            price_book::price_closed(&tx, &mut lists, &batch[*index], received_us)?;
         }
         tx.commit().doing("committing a batch")?;
+        self.unit_prices = lists;
         Ok(out)
     }
 

@@ -12,7 +12,8 @@ use linefree_domain::orders::steps::StepError;
 use linefree_domain::time::StoreTime;
 use rusqlite::Transaction;
 
-use super::commands::{Decision, StoreFacts, each_once, known_prices, known_skus, sound};
+use super::commands::{Decision, StoreFacts, each_once, sound};
+use super::facts::{known_prices, known_skus};
 use super::order_rows::{DEFAULT_PROMISE_S, order_of, told_order};
 use super::{LedgerError, LedgerReader};
 use crate::cloud::command::{NewOrder, NewPayment};

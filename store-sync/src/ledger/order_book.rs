@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::commands::{Decision, StoreFacts, sound};
 use super::decider::Decider;
+use super::facts::known_facings;
 use super::new_orders::{order_received, step, task_body};
 use super::order_rows::{order_of, task_of, told_order, told_task};
 use super::{LedgerError, LedgerReader, OrderRow};
@@ -152,15 +153,10 @@ impl OrderBook {
         plate: &str,
         now_us: i64,
     ) -> Result<u64, LedgerError> {
-        let facts = &self.decider.facts;
         let checked = if kind == TaskKind::Pick {
             Err("picks follow from orders: place one".to_owned())
-        } else if !facts.plates.contains(plate) {
-            Err(format!("this store has no plate {plate:?}"))
-        } else if !facts.skus.contains(sku) {
-            Err(format!("this store has no product {sku:?}"))
         } else {
-            Ok(())
+            self.decider.known(plate, sku)?
         };
         let task = TaskChanged {
             task: format!("t-{}", Uuid::now_v7()),
@@ -224,7 +220,7 @@ impl OrderBook {
         }
         let ids = |plate: &str, sku: &str| Some((PlateId::new(plate).ok()?, Sku::new(sku).ok()?));
         let counted = reader.stock(u32::MAX)?;
-        for (plate, sku) in &facts.facings {
+        for (plate, sku) in &known_facings(&reader.conn, facts)? {
             let is_counted = counted.iter().any(|s| s.plate == *plate);
             if let (false, Some((plate, sku))) = (is_counted, ids(plate, sku)) {
                 looked.stock.push(Stocked { plate, sku, quantity: None });

@@ -1,6 +1,6 @@
-//! Price rules: what the chain commands, what a receipt costs by them, and what an answer to a review adds.
+//! Prices and price rules: what the chain commands, what a receipt costs by them, and what an answer to a review adds.
 //!
-//! **When.** A receipt is priced by the newest rules that were in force when its visit began: nobody's basket changes its
+//! **When.** A receipt is priced by the unit prices and the newest rules that were in force when its visit began: nobody's basket changes its
 //! price on the way to the exit. It is priced in the transaction that takes it, with an event of the ledger's own
 //! ([`ReceiptPriced`]); whatever is asked or paid later follows from that event, so rules that change later, a rebuild and
 //! another version of this program change nothing.
@@ -9,7 +9,7 @@
 //! with the quantity that was answered; what is charged already stays.
 //!
 //! **Failure rules.** Rules that make no sense are refused before they come into force. A receipt that cannot be priced
-//! (another currency, an amount that does not fit) is charged at its unit prices, and a warning says why.
+//! (another currency, an amount that does not fit) is charged as the floor told it, and a warning says why.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +25,7 @@ use rusqlite::Transaction;
 use super::commands::StoreFacts;
 use super::rows::ReceiptRow;
 use super::sound::unsound;
+use super::unit_prices::{PriceList, PriceLists};
 use super::{Doing, LedgerError, LedgerReader, own};
 use crate::cloud::command::{Command, CommandBody};
 
@@ -32,6 +33,8 @@ use crate::cloud::command::{Command, CommandBody};
 const OWN_SELLER: &str = "store";
 /// The tax class of products that are not said to have another.
 const STANDARD: &str = "standard";
+/// The version that stands for no rules.
+const NO_RULES: u64 = 0;
 /// The largest amount in a rule, minor units.
 const MAX_MINOR: i64 = 1_000_000_000;
 /// The most rules of one kind.
@@ -289,17 +292,24 @@ fn rules_at(tx: &Transaction<'_>, at_us: i64) -> Result<Option<(u64, told::Price
     Ok(None)
 }
 
-/// What a receipt costs by some rules; an error says why it has no price by them.
+/// What a receipt costs by unit prices and rules; an error says why it has no price by them.
 fn priced(
     event: &Event,
     closed: &VisitClosed,
     version: u64,
     rules: &told::PriceRules,
+    list: Option<&PriceList>,
 ) -> Result<ReceiptPriced, String> {
-    if rules.currency != closed.currency {
-        return Err(format!("it is in {}, the price rules are in {}", closed.currency, rules.currency));
+    for (what, currency) in
+        [("price rules", &rules.currency)].into_iter().chain(list.map(|l| ("prices", &l.currency)))
+    {
+        if *currency != closed.currency {
+            return Err(format!("it is in {}, the {what} are in {currency}", closed.currency));
+        }
     }
-    let bare = closed.lines.iter().map(|l| (l.sku.as_str(), l.quantity, l.unit_price_minor));
+    let commanded = |l: &told::Line| commanded_price(list, l);
+    let bare =
+        closed.lines.iter().map(|l| (l.sku.as_str(), l.quantity, commanded(l).unwrap_or(l.unit_price_minor)));
     let (core, priced) = price(rules, bare)?;
     let both = || closed.lines.iter().zip(&priced.lines);
     let sum =
@@ -313,12 +323,12 @@ fn priced(
         closed_epoch: event.epoch,
         closed_seq: event.seq,
         version,
+        prices_version: list.map(|l| l.version),
         currency: closed.currency.clone(),
-        lines: priced
-            .lines
-            .iter()
-            .map(|p| told::PricedLine {
+        lines: both()
+            .map(|(l, p)| told::PricedLine {
                 sku: p.line.sku.clone(),
+                unit_price_minor: commanded(l),
                 amount_minor: p.paid.minor,
                 tax_minor: p.tax.minor,
                 seller: p.line.seller.clone(),
@@ -340,15 +350,30 @@ fn priced(
     })
 }
 
-/// Says what a receipt costs that was just stored, where price rules were in force when its visit began. What is no
-/// receipt is passed over.
-pub(super) fn price_closed(tx: &Transaction<'_>, event: &Event, now_us: i64) -> Result<(), LedgerError> {
+/// What one item costs by the chain's list, where that is another price than the floor told.
+fn commanded_price(list: Option<&PriceList>, line: &told::Line) -> Option<i64> {
+    list.and_then(|l| l.minor.get(&line.sku)).copied().filter(|minor| *minor != line.unit_price_minor)
+}
+
+/// Says what a receipt costs that was just stored, where other unit prices or price rules were in force when its visit
+/// began. What is no receipt is passed over.
+pub(super) fn price_closed(
+    tx: &Transaction<'_>,
+    lists: &mut PriceLists,
+    event: &Event,
+    now_us: i64,
+) -> Result<(), LedgerError> {
     let EventBody::VisitClosed(closed) = &event.body else { return Ok(()) };
     if unsound(&event.body).is_err() {
         return Ok(());
     }
-    let Some((version, rules)) = rules_at(tx, closed.entered_us)? else { return Ok(()) };
-    let body = priced(event, closed, version, &rules)
+    let list = lists.at(tx, closed.entered_us)?;
+    let (version, rules) = match rules_at(tx, closed.entered_us)? {
+        Some(found) => found,
+        None if closed.lines.iter().all(|l| commanded_price(list.as_deref(), l).is_none()) => return Ok(()),
+        None => (NO_RULES, told::PriceRules { currency: closed.currency.clone(), ..Default::default() }),
+    };
+    let body = priced(event, closed, version, &rules, list.as_deref())
         .map(|priced| EventBody::ReceiptPriced(Box::new(priced)))
         .and_then(|body| unsound(&body).map(|()| body));
     match body {
@@ -357,7 +382,7 @@ pub(super) fn price_closed(tx: &Transaction<'_>, event: &Event, now_us: i64) -> 
             tracing::warn!(
                 visit = closed.visit,
                 version,
-                "the receipt is charged at its unit prices, not by the price rules: {why}"
+                "the receipt is charged as the floor told it, not as the chain commands: {why}"
             );
             Ok(())
         }

@@ -36,10 +36,12 @@ pub(super) fn receipt_priced(conn: &Connection, by: &By<'_>, e: &ReceiptPriced) 
     let (epoch, seq) = (e.closed_epoch.to_string(), super::clamp_seq(e.closed_seq));
     let earlier = execute(
         conn,
-        "INSERT INTO receipt_prices (visit, closed_epoch, closed_source, closed_seq, version, charge_minor,
-                                     in_review_minor, points_earned, sellers, by_epoch, by_source, by_seq)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET version = excluded.version, charge_minor = excluded.charge_minor,
+        "INSERT INTO receipt_prices (visit, closed_epoch, closed_source, closed_seq, version, prices_version,
+                                     charge_minor, in_review_minor, points_earned, sellers, by_epoch, by_source,
+                                     by_seq)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET version = excluded.version, prices_version = excluded.prices_version,
+           charge_minor = excluded.charge_minor,
            in_review_minor = excluded.in_review_minor, points_earned = excluded.points_earned,
            sellers = excluded.sellers, by_epoch = excluded.by_epoch, by_source = excluded.by_source,
            by_seq = excluded.by_seq
@@ -51,6 +53,7 @@ pub(super) fn receipt_priced(conn: &Connection, by: &By<'_>, e: &ReceiptPriced) 
             e.closed_source,
             seq,
             super::clamp_seq(e.version),
+            e.prices_version.map(super::clamp_seq),
             e.charge_minor,
             e.in_review_minor,
             super::clamp_seq(e.points_earned),
@@ -69,13 +72,24 @@ pub(super) fn receipt_priced(conn: &Connection, by: &By<'_>, e: &ReceiptPriced) 
          WHERE visit = ? AND closed_epoch = ? AND closed_source = ? AND closed_seq = ?",
         params![e.visit, epoch, e.closed_source, seq],
     )?;
-    for PricedLine { sku, amount_minor, tax_minor, seller, steps } in &e.lines {
+    for PricedLine { sku, unit_price_minor, amount_minor, tax_minor, seller, steps } in &e.lines {
         execute(
             conn,
-            "INSERT INTO receipt_price_lines (visit, closed_epoch, closed_source, closed_seq, sku, amount_minor,
-                                              tax_minor, seller, steps)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            params![e.visit, epoch, e.closed_source, seq, sku, amount_minor, tax_minor, seller, json(steps)],
+            "INSERT INTO receipt_price_lines (visit, closed_epoch, closed_source, closed_seq, sku, unit_price_minor,
+                                              amount_minor, tax_minor, seller, steps)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                e.visit,
+                epoch,
+                e.closed_source,
+                seq,
+                sku,
+                unit_price_minor,
+                amount_minor,
+                tax_minor,
+                seller,
+                json(steps)
+            ],
         )?;
     }
     Ok(())

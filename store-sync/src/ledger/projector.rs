@@ -19,7 +19,7 @@ use super::{Doing, EventId, LedgerError, StoredEvent, connect};
 pub(super) const PROJECTIONS: &str = include_str!("schema/projections.sql");
 
 /// Raise it whenever `projections.sql`, or what `project.rs` writes into it, changes.
-pub(super) const PROJECTIONS_VERSION: i64 = 6;
+pub(super) const PROJECTIONS_VERSION: i64 = 7;
 
 /// Memory for pages, KiB: a rebuild is one transaction, and what does not fit is written and read back many times.
 const CACHE_KIB: i64 = 64 << 10;

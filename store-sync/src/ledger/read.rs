@@ -1,5 +1,6 @@
 //! Questions to the ledger, over a connection of their own: readers never wait for the writer, nor it for them (WAL).
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
@@ -12,6 +13,7 @@ use super::rows::{
     Totals, VisitRow,
 };
 use super::store::{EVENT_COLUMNS, EVENT_TABLES, event_of, identity, last_seq};
+use super::unit_prices::PriceLists;
 use super::{Doing, EventId, LedgerError, clamp_seq, connect};
 
 /// Lines of receipts.
@@ -25,6 +27,7 @@ const IN_CARTS: &str = "SELECT sku, name, quantity, unit_price_minor, probabilit
 #[derive(Debug)]
 pub struct LedgerReader {
     pub(super) conn: Connection,
+    unit_prices: RefCell<PriceLists>,
 }
 
 impl LedgerReader {
@@ -44,7 +47,7 @@ impl LedgerReader {
         }
         conn.execute("ATTACH ? AS views", [views.display().to_string()]).doing("opening the projections")?;
         conn.pragma_update(None, "query_only", true).doing("opening it for reading")?;
-        Ok(Self { conn })
+        Ok(Self { conn, unit_prices: RefCell::default() })
     }
 
     /// Everything up to here is in the projections, which is what most questions are answered from.
@@ -128,11 +131,9 @@ impl LedgerReader {
         let mut out = Vec::new();
         while let Some(row) = rows.next().doing(doing)? {
             let ledger_seq = row.get::<_, i64>(0).doing(doing)?.cast_unsigned();
+            let received_us = row.get(7).doing(doing)?;
             out.push(match event_of(row)? {
-                Some(event) => {
-                    let received_us = row.get(7).doing(doing)?;
-                    OutboxEvent::Whole(StoredEvent { ledger_seq, received_us, event })
-                }
+                Some(event) => OutboxEvent::Whole(StoredEvent { ledger_seq, received_us, event }),
                 None => {
                     let epoch: String = row.get(2).doing(doing)?;
                     OutboxEvent::LetGo {
@@ -145,6 +146,7 @@ impl LedgerReader {
                         },
                         kind: row.get(8).doing(doing)?,
                         time_us: row.get(4).doing(doing)?,
+                        received_us,
                     }
                 }
             });
@@ -183,7 +185,7 @@ impl LedgerReader {
             |r| Ok(CartRow { visit: visit(r)?, changed_us: r.get(5)?, lines: Vec::new() }),
         )?;
         for cart in &mut carts {
-            cart.lines = self.lines(IN_CARTS, &cart.visit.visit)?;
+            cart.lines = self.cart_lines(&cart.visit)?;
         }
         Ok(carts)
     }
@@ -200,8 +202,23 @@ impl LedgerReader {
             |r| Ok(CartRow { visit: self::visit(r)?, changed_us: r.get(5)?, lines: Vec::new() }),
         )?;
         let Some(mut cart) = found.into_iter().next() else { return Ok(None) };
-        cart.lines = self.lines(IN_CARTS, visit)?;
+        cart.lines = self.cart_lines(&cart.visit)?;
         Ok(Some(cart))
+    }
+
+    /// At the prices that the visit will be priced by.
+    fn cart_lines(&self, visit: &VisitRow) -> Result<Vec<LineRow>, LedgerError> {
+        let mut lines = self.lines(IN_CARTS, &visit.visit)?;
+        let Some(opened_us) = visit.opened_us else { return Ok(lines) };
+        if let Some(list) = self.unit_prices.borrow_mut().at(&self.conn, opened_us)? {
+            for line in &mut lines {
+                if let Some(minor) = list.minor.get(&line.sku) {
+                    line.unit_price_minor = *minor;
+                    line.amount_minor = minor.saturating_mul(i64::from(line.quantity));
+                }
+            }
+        }
+        Ok(lines)
     }
 
     /// The youngest receipts, youngest first.
@@ -210,7 +227,8 @@ impl LedgerReader {
     /// [`LedgerError`].
     pub fn receipts(&self, limit: u32) -> Result<Vec<ReceiptRow>, LedgerError> {
         let mut receipts = self.all(
-            "SELECT visit, credential, entered_us, left_us, currency, charge_minor, in_review_minor, rules_version
+            "SELECT visit, credential, entered_us, left_us, currency, charge_minor, in_review_minor, rules_version,
+                    prices_version
              FROM priced_receipts ORDER BY left_us DESC, visit LIMIT ?",
             params![limit],
             receipt,
@@ -229,7 +247,7 @@ impl LedgerReader {
         let found = self
             .all(
                 "SELECT visit, credential, entered_us, left_us, currency, charge_minor, in_review_minor,
-                        rules_version FROM priced_receipts WHERE visit = ?",
+                        rules_version, prices_version FROM priced_receipts WHERE visit = ?",
                 params![visit],
                 receipt,
             )?
@@ -417,6 +435,7 @@ fn receipt(r: &Row<'_>) -> rusqlite::Result<ReceiptRow> {
         charge_minor: r.get(5)?,
         in_review_minor: r.get(6)?,
         rules_version: r.get::<_, Option<i64>>(7)?.map(i64::cast_unsigned),
+        prices_version: r.get::<_, Option<i64>>(8)?.map(i64::cast_unsigned),
         lines: Vec::new(),
     })
 }

@@ -30,6 +30,8 @@ pub enum OutboxEvent {
         kind: String,
         /// When it happened.
         time_us: i64,
+        /// When the ledger took it, wall clock.
+        received_us: i64,
     },
 }
 
@@ -40,6 +42,15 @@ impl OutboxEvent {
         match self {
             Self::Whole(stored) => stored.ledger_seq,
             Self::LetGo { ledger_seq, .. } => *ledger_seq,
+        }
+    }
+
+    /// When the ledger took it, wall clock.
+    #[must_use]
+    pub fn received_us(&self) -> i64 {
+        match self {
+            Self::Whole(stored) => stored.received_us,
+            Self::LetGo { received_us, .. } => *received_us,
         }
     }
 }
@@ -110,6 +121,8 @@ pub struct ReceiptRow {
     pub in_review_minor: i64,
     /// Version of the price rules that it was priced by; `None` where it was not.
     pub rules_version: Option<u64>,
+    /// Version of the chain's unit prices that it was priced by; `None` where they are the floor's.
+    pub prices_version: Option<u64>,
     /// Its lines, by SKU.
     pub lines: Vec<LineRow>,
 }

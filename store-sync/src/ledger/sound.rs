@@ -240,6 +240,7 @@ pub(super) fn unsound(body: &EventBody) -> Check {
             for l in &e.lines {
                 id("sku", &l.sku)?;
                 id("seller", &l.seller)?;
+                l.unit_price_minor.map_or(Ok(()), |minor| amount("unit_price_minor", minor))?;
                 within("amount_minor", l.amount_minor, 0, i64::MAX)?;
                 within("tax_minor", l.tax_minor, 0, l.amount_minor)?;
             }

@@ -103,13 +103,7 @@ impl Staff {
     /// # Errors
     /// [`LedgerError::Refused`] with the reason.
     pub fn count(&mut self, plate: &str, sku: &str, quantity: u32, now_us: i64) -> Result<u64, LedgerError> {
-        let known = if !self.0.facts.plates.contains(plate) {
-            Err(format!("this store has no plate {plate:?}"))
-        } else if !self.0.facts.skus.contains(sku) {
-            Err(format!("this store has no product {sku:?}"))
-        } else {
-            Ok(())
-        };
+        let known = self.0.known(plate, sku)?;
         let body = EventBody::StockCounted(StockCounted { plate: plate.into(), sku: sku.into(), quantity });
         self.0.decide(now_us, |_, _| Ok(known.and_then(|()| unsound(&body).map(|()| vec![body]))))
     }

@@ -13,6 +13,7 @@ pub mod http;
 pub mod lanes;
 pub mod nats;
 pub mod tls;
+pub mod waits;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -24,6 +25,7 @@ use crate::clock::wall_us;
 use crate::cloud::event::CloudEvent;
 use crate::ledger::{LedgerError, LedgerReader, OutboxCursor, OutboxEvent};
 use lanes::{Lanes, Reached, Send as Wanted};
+use waits::Waits;
 
 /// Most events in a batch.
 pub const MAX_EVENTS: u32 = 500;
@@ -111,6 +113,8 @@ pub struct OutboxStatus {
     pub last_error: Option<String>,
     /// Wall clock of the last success.
     pub last_success_us: Option<i64>,
+    /// How long events waited that the cloud has taken since the start.
+    pub waits: Waits,
 }
 
 /// The outbox of one ledger.
@@ -125,6 +129,7 @@ pub struct Outbox {
     page: u32,
     /// The same, halved when the cloud finds a batch too large, until one is taken.
     max_events: u32,
+    waits: Waits,
 }
 
 impl Outbox {
@@ -139,7 +144,8 @@ impl Outbox {
         let acknowledged_seq = reader.acknowledged_seq()?;
         let lanes = Lanes::new(acknowledged_seq);
         to.begin(ledger_id, acknowledged_seq);
-        Ok(Self { reader, cursor, ledger_id, store, lanes, to, page: MAX_EVENTS, max_events: MAX_EVENTS })
+        let (page, max_events, waits) = (MAX_EVENTS, MAX_EVENTS, Waits::default());
+        Ok(Self { reader, cursor, ledger_id, store, lanes, to, page, max_events, waits })
     }
 
     /// With smaller batches than [`MAX_EVENTS`], for links that bear no more.
@@ -154,6 +160,12 @@ impl Outbox {
     #[must_use]
     pub fn acknowledged_seq(&self) -> u64 {
         self.lanes.acknowledged()
+    }
+
+    /// How long events waited that the cloud has taken.
+    #[must_use]
+    pub fn waits(&self) -> Waits {
+        self.waits
     }
 
     /// Sends the next batch, if there is any.
@@ -176,7 +188,14 @@ impl Outbox {
         let (batch, last, events) = self.write(&places)?;
         let Some(last) = last else { return Ok(Step::Idle) };
         match self.to.deliver(&batch) {
-            Ok(answer) => self.on_answer(wanted, last, events, answer),
+            Ok(answer) => {
+                let step = self.on_answer(wanted, last, events, answer)?;
+                if matches!(step, Step::Delivered { .. }) {
+                    let now_us = wall_us();
+                    places[..events].iter().for_each(|place| self.waits.note(place.received_us(), now_us));
+                }
+                Ok(step)
+            }
             Err(e) => {
                 if matches!(e, DeliveryError::Refused { status: 413, .. }) {
                     self.max_events = (self.max_events / 2).max(1);
@@ -324,6 +343,7 @@ fn run(mut outbox: Outbox, woken: &mpsc::Receiver<()>, status: &Mutex<OutboxStat
         let wait = {
             let mut status = status.lock().unwrap_or_else(PoisonError::into_inner);
             status.acknowledged_seq = outbox.acknowledged_seq();
+            status.waits = outbox.waits();
             match step {
                 Ok(Step::Idle) => Some(Duration::from_secs(1)),
                 Ok(Step::Delivered { events }) => {

@@ -1,7 +1,7 @@
 //! Batches over NATS JetStream, for chains that outgrow one machine: `nats://host:4222,host:4222/chain`.
 //!
 //! One stream a chain (`LINEFREE_{CHAIN}`), one subject a store (`linefree.{chain}.{store}.events`), one message a batch:
-//! gzip-compressed CloudEvents as over HTTP. Commands are asked for on `linefree.{chain}.{store}.commands`.
+//! CloudEvents as over HTTP, packed by zstd (`Content-Encoding` says so). Commands are asked for on `linefree.{chain}.{store}.commands`.
 //!
 //! **Nothing lost.** A batch counts as delivered when the stream has it on its disks (as many as it has replicas). The
 //! next one is sent after that, so the **order** of a store's events is that of its ledger (with the two lanes of
@@ -34,6 +34,9 @@ use crate::downlink::AskCommands;
 
 /// How long a stream's acknowledgement is waited for.
 const ACK_WITHIN: Duration = Duration::from_secs(5);
+
+/// How batches are packed. Whoever reads the stream must know it before stores send it: readers are upgraded first.
+const PACKING: Packing = Packing::Zstd;
 
 /// Where the trunk is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -304,10 +307,10 @@ impl StoreLane {
     pub async fn deliver(&mut self, batch: &[u8]) -> Result<u64, DeliveryError> {
         let span =
             Span::of(batch).map_err(|why| DeliveryError::Nonsense(format!("this batch of ours: {why}")))?;
-        let packed = Packing::Gzip.pack(batch).map_err(|e| unreachable(&e))?;
+        let packed = PACKING.pack(batch).map_err(|e| unreachable(&e))?;
         let mut headers = HeaderMap::new();
         headers.insert("Content-Type", BATCH_MEDIA_TYPE);
-        headers.insert("Content-Encoding", Packing::Gzip.name());
+        headers.insert("Content-Encoding", PACKING.name());
         let message = PublishMessage::build()
             .payload(packed.into())
             .headers(headers)

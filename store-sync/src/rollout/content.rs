@@ -3,7 +3,7 @@
 use linefree_bus::release::{Release, ReleaseChanges, ReleasedFacing, ReleasedModel, ReleasedProduct};
 use sha2::{Digest as _, Sha256};
 
-use crate::cloud::command::{Command, CommandBody};
+use crate::cloud::command::{CatalogueProduct, Command, CommandBody};
 use crate::desk::hex;
 use crate::ledger::LedgerError;
 use crate::ledger::commands::Commander;
@@ -36,7 +36,9 @@ impl Content {
             };
             match body {
                 CommandBody::Catalogue { products } => {
-                    let product = |p: crate::cloud::command::CatalogueProduct| ReleasedProduct {
+                    let prices = commander.prices_beyond_store_toml(&products)?;
+                    let product = |p: CatalogueProduct| ReleasedProduct {
+                        unit_price_minor: prices.get(&p.sku).copied(),
                         sku: p.sku,
                         name: p.name,
                         weight_g: p.weight_g,
@@ -61,14 +63,19 @@ impl Content {
         Ok(Self { store_toml: store_toml.to_owned(), changes, commands: commands.join(", ") })
     }
 
-    /// The same content has the same digest.
+    /// The same content has the same digest. What a product costs does not count, only that it has a price: the ledger
+    /// charges by the prices in force, and no device need begin anew for another price.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut sum = Sha256::new();
         sum.update((self.store_toml.len() as u64).to_be_bytes());
         sum.update(self.store_toml.as_bytes());
+        let mut changes = self.changes.clone();
+        for product in &mut changes.products {
+            product.unit_price_minor = product.unit_price_minor.map(|_| 0);
+        }
         // Plain structs with text and finite numbers can always be written.
-        sum.update(serde_json::to_vec(&self.changes).unwrap_or_default());
+        sum.update(serde_json::to_vec(&changes).unwrap_or_default());
         hex(&sum.finalize())
     }
 

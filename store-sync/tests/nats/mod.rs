@@ -12,6 +12,8 @@ pub struct Cluster {
     binary: PathBuf,
     dir: tempfile::TempDir,
     servers: Vec<(SocketAddr, Option<Child>)>,
+    /// Where leaf nodes knock.
+    leaves: Vec<SocketAddr>,
 }
 
 fn free_addr() -> SocketAddr {
@@ -31,12 +33,14 @@ impl Cluster {
         let dir = tempfile::tempdir().unwrap();
         let clients: Vec<SocketAddr> = (0..count).map(|_| free_addr()).collect();
         let routes: Vec<SocketAddr> = (0..count).map(|_| free_addr()).collect();
+        let leaves: Vec<SocketAddr> = (0..count).map(|_| free_addr()).collect();
         let known: Vec<String> = routes.iter().map(|r| format!("\"nats://{r}\"")).collect();
         for (n, (client, route)) in clients.iter().zip(&routes).enumerate() {
             let mut config = format!(
                 "server_name: s{n}\nlisten: \"{client}\"\njetstream {{ store_dir: \"{}\", max_file_store: 256MB }}\n",
                 dir.path().join(format!("data-{n}")).display()
             );
+            config += &format!("leafnodes {{ listen: \"{}\" }}\n", leaves[n]);
             if count > 1 {
                 config += &format!(
                     "cluster {{ name: test, listen: \"{route}\", routes: [{}] }}\n",
@@ -46,7 +50,7 @@ impl Cluster {
             std::fs::write(dir.path().join(format!("s{n}.conf")), config).unwrap();
         }
         let servers = clients.into_iter().map(|addr| (addr, None)).collect();
-        let mut cluster = Self { binary: binary.into(), dir, servers };
+        let mut cluster = Self { binary: binary.into(), dir, servers, leaves };
         for n in 0..count {
             cluster.restart(n);
         }
@@ -115,5 +119,70 @@ impl Drop for Cluster {
                 let _ = child.wait();
             }
         }
+    }
+}
+
+/// A server in a store, which passes everything on to a hub: no stream of its own.
+#[allow(dead_code)]
+pub struct Leaf {
+    binary: PathBuf,
+    dir: tempfile::TempDir,
+    addr: SocketAddr,
+    child: Option<Child>,
+    hub: usize,
+}
+
+#[allow(dead_code)]
+impl Leaf {
+    /// A leaf node of a cluster's.
+    pub fn start(hub: &Cluster) -> Self {
+        let (dir, addr) = (tempfile::tempdir().unwrap(), free_addr());
+        let remotes: Vec<String> = hub.leaves.iter().map(|l| format!("\"nats-leaf://{l}\"")).collect();
+        // A hub that is gone is asked again every second.
+        let config = format!(
+            "listen: \"{addr}\"\nleafnodes {{ reconnect: 1, remotes: [ {{ urls: [{}] }} ] }}\n",
+            remotes.join(", ")
+        );
+        std::fs::write(dir.path().join("leaf.conf"), config).unwrap();
+        let hub_size = hub.servers.len();
+        let mut leaf = Self { binary: hub.binary.clone(), dir, addr, child: None, hub: hub_size };
+        leaf.restart();
+        leaf
+    }
+
+    /// Where the store finds the chain's stream: a stream that has to be made is kept by the whole hub.
+    pub fn url(&self, chain: &str) -> String {
+        format!("nats://{}/{chain}?replicas={}", self.addr, self.hub)
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Starts it (again).
+    pub fn restart(&mut self) {
+        let child = Command::new(&self.binary)
+            .arg("-c")
+            .arg(self.dir.path().join("leaf.conf"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.child = Some(child);
+        let began = Instant::now();
+        while TcpStream::connect(self.addr).is_err() {
+            assert!(began.elapsed() < AT_MOST, "the leaf node does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Leaf {
+    fn drop(&mut self) {
+        self.kill();
     }
 }

@@ -1,4 +1,5 @@
-//! A Python environment of the workspace's own: pip for downloads, and what converts the person model.
+//! A Python environment of the workspace's own: pip for downloads, what converts the person model, and what makes the
+//! long tests' requests.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// What the environment holds.
-const REQUIREMENTS: &str = "models/convert/requirements.txt";
+const REQUIREMENTS: [&str; 2] = ["models/convert/requirements.txt", "store-sync/tests/requirements.txt"];
 
 /// The environment's Python.
 pub fn interpreter(workspace: &Workspace) -> PathBuf {
@@ -18,8 +19,11 @@ pub fn interpreter(workspace: &Workspace) -> PathBuf {
 }
 
 pub fn plan(workspace: &Workspace) -> Result<Plan<'_>> {
-    let requirements = workspace.root.join(REQUIREMENTS);
-    let inputs = fs::read_to_string(&requirements).with_context(|| format!("read {REQUIREMENTS}"))?;
+    let requirements = REQUIREMENTS.map(|path| workspace.root.join(path));
+    let mut inputs = String::new();
+    for path in &requirements {
+        inputs += &fs::read_to_string(path).with_context(|| format!("read {}", workspace.shown(path)))?;
+    }
     let venv = workspace.home.join("venv");
     Ok(Plan::Step(Step {
         name: "Python environment".into(),
@@ -34,8 +38,11 @@ pub fn plan(workspace: &Workspace) -> Result<Plan<'_>> {
                 .context("make the environment (on Debian it needs: apt-get install python3-venv)")?;
             process::retried("pip install", running, || {
                 let mut install = workspace.command(interpreter(workspace));
-                install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
-                process::quietly(install.arg(&requirements), &log, running)
+                install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+                for path in &requirements {
+                    install.arg("-r").arg(path);
+                }
+                process::quietly(&mut install, &log, running)
             })
         }),
     }))

@@ -225,7 +225,10 @@ CREATE TABLE receipt_prices (
   closed_epoch    TEXT    NOT NULL,
   closed_source   TEXT    NOT NULL CHECK (length(closed_source) BETWEEN 1 AND 64),
   closed_seq      INTEGER NOT NULL CHECK (closed_seq >= 1),
+  -- Of the price rules; 0 where there were none.
   version         INTEGER NOT NULL CHECK (version >= 0),
+  -- Of the chain's unit prices.
+  prices_version  INTEGER          CHECK (prices_version >= 0),
   charge_minor    INTEGER NOT NULL CHECK (charge_minor >= 0),
   in_review_minor INTEGER NOT NULL CHECK (in_review_minor >= 0),
   points_earned   INTEGER NOT NULL CHECK (points_earned >= 0),
@@ -243,6 +246,8 @@ CREATE TABLE receipt_price_lines (
   closed_source TEXT    NOT NULL,
   closed_seq    INTEGER NOT NULL,
   sku           TEXT    NOT NULL CHECK (length(sku) BETWEEN 1 AND 64),
+  -- Of one, by the chain's prices, where the floor told another price.
+  unit_price_minor INTEGER       CHECK (unit_price_minor >= 0),
   amount_minor  INTEGER NOT NULL CHECK (amount_minor >= 0),
   tax_minor     INTEGER NOT NULL CHECK (tax_minor >= 0),
   seller        TEXT    NOT NULL CHECK (length(seller) BETWEEN 1 AND 64),
@@ -253,16 +258,18 @@ CREATE TABLE receipt_price_lines (
     REFERENCES receipt_prices (visit, closed_epoch, closed_source, closed_seq) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
--- Receipts as they are charged: by price rules where there were any, else as the floor told them.
+-- Receipts as they are charged: by the chain's prices and rules where there were any, else as the floor told them.
 CREATE VIEW priced_receipts AS
 SELECT r.visit, r.credential, r.entered_us, r.left_us, r.currency,
        coalesce(p.charge_minor, r.charge_minor) AS charge_minor,
-       coalesce(p.in_review_minor, r.in_review_minor) AS in_review_minor, p.version AS rules_version
+       coalesce(p.in_review_minor, r.in_review_minor) AS in_review_minor,
+       iif(p.version = 0 AND p.prices_version IS NOT NULL, NULL, p.version) AS rules_version, p.prices_version
 FROM receipts r LEFT JOIN receipt_prices p
   ON p.visit = r.visit AND p.closed_epoch = r.by_epoch AND p.closed_source = r.by_source AND p.closed_seq = r.by_seq;
 
 CREATE VIEW priced_lines AS
-SELECT l.visit, l.sku, l.name, l.quantity, l.unit_price_minor, l.probability, l.review,
+SELECT l.visit, l.sku, l.name, l.quantity, coalesce(p.unit_price_minor, l.unit_price_minor) AS unit_price_minor,
+       l.probability, l.review,
        coalesce(p.amount_minor, l.quantity * l.unit_price_minor) AS amount_minor, coalesce(p.steps, '[]') AS steps
 FROM receipt_lines l JOIN receipts r ON r.visit = l.visit LEFT JOIN receipt_price_lines p
   ON p.visit = r.visit AND p.closed_epoch = r.by_epoch AND p.closed_source = r.by_source AND p.closed_seq = r.by_seq
