@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::floor::{FloorEvent, FloorTracker, Shopper};
-use crate::geometry::Segment;
 use crate::ids::{Credential, GateIndex, ShopperId, VisitId};
 use crate::layout::StoreLayout;
 use crate::time::StoreTime;
@@ -89,7 +88,7 @@ const OUTSIDE_M: f64 = 0.25;
 const WALK_SD: f64 = 0.5;
 
 /// A standard deviation of strangeness more makes it by so much less likely that two entries were the other way round, nats.
-const ENTRY_LOG_ODDS: f64 = 1.5;
+const ENTRY_LOG_ODDS: f64 = 4.0;
 /// Doubts below this are not told.
 const LEAST_DOUBT: f64 = 0.01;
 

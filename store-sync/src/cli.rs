@@ -31,7 +31,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the store's server until Ctrl-C.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Run a reference cloud that takes the stores' events.
     Receive(ReceiveArgs),
     /// Make carts, receipts and every other projection again from the ledger's events.

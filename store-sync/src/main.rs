@@ -52,7 +52,7 @@ fn say(line: &str) {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(args) => runtime()?.block_on(serve(args)),
+        Command::Serve(args) => runtime()?.block_on(serve(*args)),
         Command::Receive(args) => runtime()?.block_on(receive(args)),
         Command::Rebuild(place) => tools::rebuild(&place),
         Command::Check(place) => tools::check(&place),

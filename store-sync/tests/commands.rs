@@ -174,7 +174,7 @@ fn orders_are_planned_by_the_planogram_the_catalogue_and_the_prices_in_force() {
         let tasks = LedgerReader::open(&path).unwrap().tasks_of(order).unwrap();
         (tasks.iter().map(|t| t.task.plate.clone()).collect::<Vec<_>>(), told)
     };
-    assert_eq!(place(&mut desk, &mut book, "o1", &sku).0, [plate.clone()]);
+    assert_eq!(place(&mut desk, &mut book, "o1", &sku).0, std::slice::from_ref(&plate));
     desk.accepts(
         1,
         json!({"kind": "catalogue", "products": [{"sku": "new-1", "name": "New", "weight_g": 80.0}]}),
@@ -190,7 +190,7 @@ fn orders_are_planned_by_the_planogram_the_catalogue_and_the_prices_in_force() {
     );
     assert_eq!(place(&mut desk, &mut book, "o2", &sku).0, [other]);
     let (plates, told) = place(&mut desk, &mut book, "o3", "new-1");
-    assert_eq!(plates, [plate.clone()]);
+    assert_eq!(plates, std::slice::from_ref(&plate));
     assert!(told.contains("345"), "{told}");
     // Staff count it and fill it up as any other product.
     let mut staff = Staff::open(&path, self::facts()).unwrap();

@@ -136,7 +136,7 @@ async fn the_risk_service_is_asked_and_its_reason_is_seen_by_shopper_and_staff()
                 match if_silent {
                     IfSilent::Enter => assert_eq!(status, 200, "{words}"),
                     IfSilent::Refuse => {
-                        assert!(status == 409 && words["error"].as_str().unwrap().contains("staff"))
+                        assert!(status == 409 && words["error"].as_str().unwrap().contains("staff"));
                     }
                 }
             }

@@ -3,6 +3,7 @@
 
 // A helper that fails is a failed test.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::needless_pass_by_value)] // JSON is written where it is given.
 
 mod feed;
 

@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(at(1_769_594_400, 1), "2026-01-28T10:00:00.000001Z");
     }
 
-    fn event(id: &str, kind: &str, at_s: u64, data: Value) -> Value {
+    fn event(id: &str, kind: &str, at_s: u64, data: &Value) -> Value {
         let time = rfc3339(Duration::from_secs(at_s));
         let subject = data["subject"].clone();
         json!({ "event": { "id": id, "type": format!("org.linefree.{kind}.v1"), "time": time, "subject": subject, "data": data } })
@@ -343,19 +343,19 @@ mod tests {
 
     fn order_is(state: &str, money: &str, at_s: u64) -> Value {
         let data = json!({ "order": "app.demo-1", "state": state, "money": { "state": money } });
-        event("o", "order.changed", at_s, data)
+        event("o", "order.changed", at_s, &data)
     }
 
     /// An order that went as it should, to which a cart is added.
-    fn played(best: Value, cart: Value) -> Followed {
+    fn played(best: &Value, cart: &Value) -> Followed {
         let mut followed = Followed::new(UNIX_EPOCH + Duration::from_secs(1000));
         let lift = json!({ "plates": [{ "plate": PLATE, "delta_g": -98.0, "end_us": 1_056_040_000_i64 }] });
         for told in [
-            event("v", "visit.opened", 1022, json!({ "visit": "v1", "credential": "c1" })),
-            event("early", "shelf.changed", 1030, lift.clone()),
+            event("v", "visit.opened", 1022, &json!({ "visit": "v1", "credential": "c1" })),
+            event("early", "shelf.changed", 1030, &lift),
             order_is("received", "held", 1044),
-            event("shelf/e/9", "shelf.changed", 1056, lift),
-            event("f", "item.attributed", 1056, json!({ "subject": "shelf/e/9", "candidates": [best] })),
+            event("shelf/e/9", "shelf.changed", 1056, &lift),
+            event("f", "item.attributed", 1056, &json!({ "subject": "shelf/e/9", "candidates": [best] })),
         ] {
             followed.hear(&told);
         }
@@ -367,7 +367,7 @@ mod tests {
         assert_eq!(followed.asks_who_stood_there(), None);
         followed.hear(&order_is("ready", "held", 1063));
         assert!(followed.waits());
-        followed.hear(&event("c", "cart.changed", 1064, json!({ "visit": "v1", "lines": [cart] })));
+        followed.hear(&event("c", "cart.changed", 1064, &json!({ "visit": "v1", "lines": [cart] })));
         followed.hear(&order_is("handed_over", "released", 1065));
         followed
     }
@@ -375,7 +375,7 @@ mod tests {
     #[test]
     fn an_order_is_followed_from_the_app_to_the_locker() {
         let robot = json!({ "robot": "linefree/amr-1", "sku": SKU, "probability": 0.99 });
-        let good = played(robot.clone(), json!({ "sku": "other" }));
+        let good = played(&robot, &json!({ "sku": "other" }));
         assert_eq!(good.shortfalls(), Vec::<String>::new());
         let report = serde_json::to_value(&good).unwrap();
         assert_eq!(
@@ -384,10 +384,10 @@ mod tests {
                     "probability": 0.99, "beside": ["c1"], "charged": [], "ready_s": 63.0, "handed_over_s": 65.0,
                     "money": "released" })
         );
-        let charged = played(robot, json!({ "sku": SKU }));
+        let charged = played(&robot, &json!({ "sku": SKU }));
         assert_eq!(charged.shortfalls().len(), 1, "{:?}", charged.shortfalls());
         let blamed =
-            played(json!({ "visit": "v1", "sku": SKU, "probability": 0.9 }), json!({ "sku": "other" }));
+            played(&json!({ "visit": "v1", "sku": SKU, "probability": 0.9 }), &json!({ "sku": "other" }));
         assert!(blamed.shortfalls()[0].contains("taken to be the robot's"), "{:?}", blamed.shortfalls());
         assert_eq!(Followed::new(UNIX_EPOCH).shortfalls().len(), 5);
     }
