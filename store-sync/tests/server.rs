@@ -182,14 +182,15 @@ async fn viewers_see_positions_and_events_and_are_let_go_at_the_stop() {
     };
     wait("event: shoppers");
     let (client, floor) = publisher(&server, dir.path(), "floor-1").await;
+    // An event is sent until it is acknowledged, so that afterwards the server is known to listen.
+    floor.publish(START_US, opened("v1")).await.unwrap();
+    let line = wait("visit_opened");
+    assert!(line.contains("\"ledger_seq\":1"), "{line}");
     let at = ShopperPosition { shopper: 3, visit: Some("v1".into()), at: [1.5, 2.5], radius_m: 0.3 };
     let shoppers = Shoppers { time_us: START_US, shoppers: vec![at] };
     client.publish(Outgoing::Shoppers { source: "floor-1".into(), shoppers }).unwrap();
     let line = wait("\"shopper\":3");
     assert!(line.contains("[1.5,2.5]"), "{line}");
-    floor.publish(START_US, opened("v1")).await.unwrap();
-    let line = wait("visit_opened");
-    assert!(line.contains("\"ledger_seq\":1"), "{line}");
     let began = Instant::now();
     server.stop().await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(10), "a viewer held the stop up");

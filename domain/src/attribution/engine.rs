@@ -271,7 +271,10 @@ impl Attribution {
         let one_place = |a: &(Action, Range<usize>), b: &(Action, Range<usize>)| a.1 == b.1;
         let at_once = content.actions.windows(2).any(|pair| one_place(&pair[0], &pair[1]));
         for (mut next, done) in branches {
-            if at_once && done.windows(2).any(|pair| pair[0].0 != pair[1].0) {
+            let people = |pair: &[(Option<Holder>, Action)]| {
+                pair.iter().all(|deed| deed.0.is_some()) && pair[0].0 != pair[1].0
+            };
+            if at_once && done.windows(2).any(people) {
                 next.log_weight += self.config.two_people.ln();
             }
             if next.log_weight.is_finite() {

@@ -28,10 +28,8 @@ const FORGOTTEN_S: f64 = 5.0;
 const LINK_OLD_S: f64 = 5.0;
 /// A camera's tracks of two who are near change over this often a second.
 const TRACK_SWAPS_PER_S: f64 = 0.15;
-/// The least probability that they changed over, however short the meeting, and the most, however long: two who stand
-/// side by side do not hide each other all the time.
+/// The least probability that they changed over, however short the meeting.
 const TRACK_SWAP_MIN: f64 = 0.05;
-const TRACK_SWAP_MAX: f64 = 0.1;
 /// The follower's trust in itself, nats: when they came as near as can be, and more for each metre between them.
 const TRUST: f64 = 1.0;
 const TRUST_PER_M: f64 = 5.0;
@@ -170,7 +168,7 @@ impl Meeting {
     fn kept_log_odds(&self, a: &Body, b: &Body) -> f64 {
         let Some((parted, heights)) = &self.parted else { return f64::INFINITY };
         let changed = 0.5 * (1.0 - (-2.0 * TRACK_SWAPS_PER_S * self.near_s).exp());
-        let changed = changed.clamp(TRACK_SWAP_MIN, TRACK_SWAP_MAX);
+        let changed = changed.max(TRACK_SWAP_MIN);
         let says = ((1.0 - changed) / changed).ln();
         let mut cameras: BTreeMap<CameraIndex, f64> = BTreeMap::new();
         for (body, own, other) in [(a, 0, 1), (b, 1, 0)] {

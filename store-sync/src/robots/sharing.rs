@@ -3,7 +3,7 @@
 //! The lines of an order that wait for the same destination are one job; any other task is one by itself. All robots with
 //! room (at rest, on their way home, or under way through bays) and all jobs that wait are looked at together by the
 //! domain's [`Fleet`]; docs/design/fulfilment.md says how, and what that brings. A robot has `totes` for as many orders; what
-//! is no pick rides alone. How fast robots get on among people is learned from their ways ([`Pace`]).
+//! is no pick rides alone. How fast robots get on among people is learned from their ways ([`linefree_domain::fulfilment::fleet::Pace`]).
 //!
 //! A robot that is on its way home is called back behind what is released to it; where no way leads back, it goes home
 //! first. One that picks gets further stops before it hands over.
