@@ -294,7 +294,9 @@ async fn a_doubt_is_settled_undone_charged_contested_and_refunded() {
     // The entry code: good for this store, and nobody can write one.
     let (_, entry) = phone.post("/api/me/entry", json!({ "party": 3 })).await;
     let code = entry["code"].as_str().unwrap();
-    let forged = format!("{}A", &code[..code.len() - 1]);
+    // The last character of base64 may hold bits that say nothing; the one before it does not.
+    let (kept, last) = code.split_at(code.len() - 2);
+    let forged = format!("{kept}{}{}", if last.starts_with('A') { 'B' } else { 'A' }, &last[1..]);
     assert_eq!(admin.post("/api/entry/check", json!({ "code": forged })).await.0, 409);
     let (_, of) = admin.post("/api/entry/check", json!({ "code": code })).await;
     assert_eq!((&of["credential"], &of["party"]), (&"card-v1".into(), &3.into()));
@@ -370,7 +372,7 @@ async fn every_resource_of_the_store_refuses_who_has_not_signed_in() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(settings(&dir.path().join("data"), Access::Accounts)).await.unwrap();
     let document: Value = serde_json::from_str(&store_sync::http::openapi_json().unwrap()).unwrap();
-    let open = ["/api/session", "/api/join", "/api/oidc", "/api/oidc/back", "/healthz"];
+    let open = ["/api/session", "/api/join", "/api/oidc/begin", "/api/oidc/back", "/healthz"];
     let mut asked = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
         if open.contains(&path.as_str()) {
