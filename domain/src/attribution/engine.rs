@@ -427,22 +427,27 @@ impl Attribution {
     /// Two shoppers may have been taken for each other from now on, with this probability. What they have stays theirs;
     /// what is taken under a name goes to whoever it is, and a put of what only one of them has tells.
     pub fn doubt(&mut self, a: ShopperId, b: ShopperId, probability: f64) {
-        if a == b || !(probability > 0.0 && probability < 1.0) {
-            return;
-        }
-        let mut cluster = self.gather(&[Holder::Shopper(a), Holder::Shopper(b)]);
-        cluster.exchange(a, b, probability, self.pruning());
-        self.clusters.extend(cluster.split());
+        self.believe_both(a, b, probability, Cluster::exchange);
     }
 
     /// Two shoppers may have come in on each other's credential, with this probability: then all that either of them has and
     /// will take is the other's.
     pub fn doubt_entries(&mut self, a: ShopperId, b: ShopperId, probability: f64) {
+        self.believe_both(a, b, probability, Cluster::exchange_from_the_beginning);
+    }
+
+    fn believe_both(
+        &mut self,
+        a: ShopperId,
+        b: ShopperId,
+        probability: f64,
+        exchange: impl FnOnce(&mut Cluster, ShopperId, ShopperId, f64, Pruning),
+    ) {
         if a == b || !(probability > 0.0 && probability < 1.0) {
             return;
         }
         let mut cluster = self.gather(&[Holder::Shopper(a), Holder::Shopper(b)]);
-        cluster.exchange_from_the_beginning(a, b, probability, self.pruning());
+        exchange(&mut cluster, a, b, probability, self.pruning());
         self.clusters.extend(cluster.split());
     }
 

@@ -41,7 +41,7 @@ const LONGEST_S: f64 = 900.0;
 /// What happened is judged this long after its end, seconds: shelf events that belong to it are explained by then.
 pub(crate) const JUDGED_AFTER_S: f64 = 10.0;
 /// How likely whoever declares a handling is to have done it, as the density of a body that stands there, per square
-/// metre: some twenty times a shopper who stands still right before the plate, with a hand there.
+/// metre: some twenty times a shopper who stands right before the plate and stays, which is as much as stance and manner say.
 const DECLARED_PER_M2: f64 = 1500.0;
 /// However empty the floor, a declaration makes its product no more than this much likelier than others; natural log.
 const SURE: f64 = 5.3;
