@@ -21,7 +21,7 @@ use store_sync::cloud::receive::CloudEvents;
 use store_sync::cloud::trunk::{SharedEvents, answer, read};
 use store_sync::downlink::AskCommands as _;
 use store_sync::ledger::Ledger;
-use store_sync::outbox::nats::{NatsTrunk, TrunkUrl, jetstream};
+use store_sync::outbox::nats::{NatsTrunk, TrunkUrl};
 use store_sync::outbox::{Deliver, Outbox, Step};
 
 const AT_MOST: Duration = Duration::from_secs(60);
@@ -85,7 +85,7 @@ fn in_stream(url: &str) -> Vec<(String, Vec<u64>)> {
     let url = TrunkUrl::parse(url).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async move {
-        let context = jetstream(url.connect("look", None).await.unwrap());
+        let context = url.jetstream(url.connect("look", None).await.unwrap());
         let stream = url.open_stream(&context).await.unwrap();
         let last = stream.get_info().await.unwrap().state.last_sequence;
         let mut out = Vec::new();
@@ -218,7 +218,6 @@ fn lost_answers_restarts_and_a_restored_ledger_double_nothing_and_commands_come_
 /// Each store speaks to a leaf node of its own, which is cut off from the hub and comes back, as does one of the hub's
 /// three servers: nothing is lost or doubled, and each store's order holds.
 #[test]
-#[ignore = "has not been seen to pass: on a busy machine the hub did not take the first quarter within its time"]
 fn stores_behind_leaf_nodes_deliver_all_of_it_in_order_whatever_is_killed() {
     let Some(mut hub) = Cluster::start(3) else { return };
     let dir = tempfile::tempdir().unwrap();
@@ -288,7 +287,7 @@ fn batches_of_earlier_stores_are_read_and_those_of_later_ones_wait() {
             headers.insert("Content-Encoding", name);
         }
         runtime.block_on(async {
-            let context = jetstream(parsed.connect("old", None).await.unwrap());
+            let context = parsed.jetstream(parsed.connect("old", None).await.unwrap());
             parsed.open_stream(&context).await.unwrap();
             context.publish_with_headers(subject, headers, payload.into()).await.unwrap().await.unwrap();
         });
@@ -303,7 +302,7 @@ fn batches_of_earlier_stores_are_read_and_those_of_later_ones_wait() {
     let mut waiting = 0;
     wait_for("everything else to be acknowledged", || {
         let info = runtime.block_on(async {
-            let context = jetstream(parsed.connect("look", None).await.unwrap());
+            let context = parsed.jetstream(parsed.connect("look", None).await.unwrap());
             let stream = parsed.open_stream(&context).await.unwrap();
             stream.consumer_info("linefree-receive").await.unwrap()
         });

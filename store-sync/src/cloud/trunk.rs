@@ -20,7 +20,7 @@ use super::packing::Packing;
 use super::{CommandPage, MAX_BATCH_BYTES};
 use crate::clock::wall_us;
 use crate::outbox::DeliveryError;
-use crate::outbox::nats::{TrunkUrl, jetstream};
+use crate::outbox::nats::TrunkUrl;
 
 /// Name of the durable consumer: all readers of one name share the work.
 const CONSUMER: &str = "linefree-receive";
@@ -40,7 +40,7 @@ fn wrong(e: &dyn std::fmt::Display) -> DeliveryError {
 /// # Errors
 /// [`DeliveryError`].
 pub async fn read(url: &TrunkUrl, client: Client, events: SharedEvents) -> Result<(), DeliveryError> {
-    let stream = url.open_stream(&jetstream(client.clone())).await?;
+    let stream = url.open_stream(&url.jetstream(client.clone())).await?;
     let config = pull::Config {
         durable_name: Some(CONSUMER.into()),
         ack_policy: AckPolicy::Explicit,

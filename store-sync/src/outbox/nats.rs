@@ -44,13 +44,17 @@ pub struct TrunkUrl {
     servers: Vec<String>,
     chain: String,
     replicas: usize,
+    /// JetStream domain of the servers that keep the stream, when it is not that of those named.
+    domain: Option<String>,
 }
 
 /// Why an address names no trunk.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TrunkUrlError {
     /// Its form.
-    #[error("the trunk's address {0:?} is not of the form nats://host:4222,host:4222/chain")]
+    #[error(
+        "the trunk's address {0:?} is not of the form nats://host:4222,host:4222/chain[?domain=NAME&replicas=1..5]"
+    )]
     Form(String),
     /// It would carry the token in the clear.
     #[error(
@@ -68,7 +72,8 @@ impl TrunkUrl {
     }
 
     /// Reads `nats://host:port,host:port/chain`, or `tls://`; `?replicas=N` says how often a stream that has to be made
-    /// keeps each batch (3 with three servers or more, else 1).
+    /// keeps each batch (3 with three servers or more, else 1). `?domain=NAME` is needed behind a leaf node: a server
+    /// without JetStream, or with its own, passes on only those questions to JetStream that name the domain of the hub.
     ///
     /// # Errors
     /// [`TrunkUrlError`].
@@ -83,16 +88,23 @@ impl TrunkUrl {
             return Err(wrong());
         }
         let servers: Vec<String> = hosts.split(',').map(|h| format!("{scheme}://{h}")).collect();
-        let replicas = match query {
-            "" if servers.len() >= 3 => 3,
-            "" => 1,
-            query => query
-                .strip_prefix("replicas=")
-                .and_then(|n| n.parse().ok())
-                .filter(|n| (1..=5).contains(n))
-                .ok_or_else(wrong)?,
-        };
-        Ok(Self { servers, chain: chain.to_owned(), replicas })
+        let mut replicas = if servers.len() >= 3 { 3 } else { 1 };
+        let mut domain = None;
+        for (key, value) in query
+            .split('&')
+            .filter_map(|part| part.split_once('=').or((!part.is_empty()).then_some((part, ""))))
+        {
+            match key {
+                "replicas" => {
+                    replicas = value.parse().ok().filter(|n| (1..=5).contains(n)).ok_or_else(wrong)?;
+                }
+                "domain" if !value.is_empty() && value.len() <= 64 && value.bytes().all(sound) => {
+                    domain = Some(value.to_owned());
+                }
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(Self { servers, chain: chain.to_owned(), replicas, domain })
     }
 
     fn carries_secrets(&self) -> bool {
@@ -127,6 +139,16 @@ impl TrunkUrl {
             None => options,
         };
         options.connect(&self.servers[..]).await.map_err(|e| unreachable(&e))
+    }
+
+    /// JetStream with our patience, in the domain that the address names.
+    #[must_use]
+    pub fn jetstream(&self, client: Client) -> Context {
+        let patient = ContextBuilder::new().timeout(ACK_WITHIN).ack_timeout(ACK_WITHIN);
+        match &self.domain {
+            Some(domain) => patient.domain(domain).build(client),
+            None => patient.build(client),
+        }
     }
 
     /// The chain's stream, made when there is none.
@@ -165,12 +187,6 @@ fn token(store: &str) -> String {
 
 fn unreachable(e: &dyn std::fmt::Display) -> DeliveryError {
     DeliveryError::Unreachable(e.to_string())
-}
-
-/// JetStream with our patience.
-#[must_use]
-pub fn jetstream(client: Client) -> Context {
-    ContextBuilder::new().timeout(ACK_WITHIN).ack_timeout(ACK_WITHIN).build(client)
 }
 
 /// Which part of a ledger a batch is.
@@ -266,7 +282,7 @@ impl StoreLane {
         store: &str,
         has: Coverage,
     ) -> Result<Self, DeliveryError> {
-        let context = jetstream(client);
+        let context = url.jetstream(client);
         let stream = url.open_stream(&context).await?;
         let mut lane = Self { context, stream, subject: url.subject(store, "events"), follows: 0, has };
         if lane.look().await?.is_none() {
@@ -450,7 +466,12 @@ mod tests {
         assert_eq!((url.servers.len(), url.replicas, url.stream()), (3, 3, "LINEFREE_FRESH-MART".into()));
         assert_eq!(url.subject("corner.1", "events"), "linefree.fresh-mart.corner%2E1.events");
         assert_eq!(TrunkUrl::parse("tls://a/x?replicas=5").unwrap().replicas, 5);
+        let leaf = TrunkUrl::parse("nats://127.0.0.1/x?domain=hub&replicas=3").unwrap();
+        assert_eq!((leaf.domain.as_deref(), leaf.replicas), (Some("hub"), 3));
         for bad in [
+            "nats://a/x?domain=",
+            "nats://a/x?domain=a.b",
+            "nats://a/x?realm=hub",
             "nats://a",
             "nats://a/",
             "nats:///x",

@@ -37,7 +37,7 @@ impl Cluster {
         let known: Vec<String> = routes.iter().map(|r| format!("\"nats://{r}\"")).collect();
         for (n, (client, route)) in clients.iter().zip(&routes).enumerate() {
             let mut config = format!(
-                "server_name: s{n}\nlisten: \"{client}\"\njetstream {{ store_dir: \"{}\", max_file_store: 256MB }}\n",
+                "server_name: s{n}\nlisten: \"{client}\"\njetstream {{ store_dir: \"{}\", max_file_store: 256MB, domain: hub }}\n",
                 dir.path().join(format!("data-{n}")).display()
             );
             config += &format!("leafnodes {{ listen: \"{}\" }}\n", leaves[n]);
@@ -67,7 +67,7 @@ impl Cluster {
             loop {
                 let made = async {
                     let client = url.connect("test", None).await?;
-                    url.open_stream(&store_sync::outbox::nats::jetstream(client)).await
+                    url.open_stream(&url.jetstream(client)).await
                 };
                 match made.await {
                     Ok(_) => return,
@@ -150,9 +150,9 @@ impl Leaf {
         leaf
     }
 
-    /// Where the store finds the chain's stream: a stream that has to be made is kept by the whole hub.
+    /// Where the store finds the chain's stream: in the hub's domain, and kept by the whole hub if it has to be made.
     pub fn url(&self, chain: &str) -> String {
-        format!("nats://{}/{chain}?replicas={}", self.addr, self.hub)
+        format!("nats://{}/{chain}?domain=hub&replicas={}", self.addr, self.hub)
     }
 
     /// Ends it at once.
