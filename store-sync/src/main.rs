@@ -299,7 +299,7 @@ async fn receive(args: ReceiveArgs) -> anyhow::Result<ExitCode> {
             None => axum::serve(listener, app).with_graceful_shutdown(stopped).await.map_err(Into::into),
             Some(dir) => {
                 let clients = if args.client_certificates { Clients::Certified } else { Clients::Anyone };
-                let listener = TlsListener::new(listener, &IdentityDir::new(dir), clients)?;
+                let listener = TlsListener::new(listener, IdentityDir::new(dir), clients)?;
                 axum::serve(listener, app).with_graceful_shutdown(stopped).await.map_err(anyhow::Error::from)
             }
         }

@@ -46,8 +46,8 @@ impl Trails {
         let after = kept.looks.partition_point(|look| look.time_us < at_us);
         let near =
             [after.checked_sub(1), Some(after)].into_iter().flatten().filter_map(|i| kept.looks.get(i));
-        near.min_by_key(|look| (look.time_us - at_us).abs())
-            .filter(|look| (look.time_us - at_us).abs() <= 2_000_000)
+        near.min_by_key(|look| look.time_us.abs_diff(at_us))
+            .filter(|look| look.time_us.abs_diff(at_us) <= 2_000_000)
             .map(|look| look.shoppers.clone())
             .unwrap_or_default()
     }

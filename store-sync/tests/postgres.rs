@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use feed::*;
-use linefree_bus::payload::{EventBody, ShopperForgotten};
+use linefree_bus::payload::{EventBody, ReviewAnswered, ShopperForgotten};
 use serde_json::{Value, json};
 use store_sync::cloud::receive::{CloudEvents, RefusedBatch};
 use store_sync::ledger::Ledger;
@@ -161,6 +161,15 @@ fn answers(cloud: CloudEvents, dir: &Path) -> Vec<Value> {
     take(batch("other", &[(1, "a/8", visit(1))]));
     take(vec![]);
     take(batch("o/ther", &[(1, "a/1", visit(1))]));
+    let answered = EventBody::ReviewAnswered(ReviewAnswered {
+        visit: "v1".into(),
+        sku: "632565000012".into(),
+        quantity: 1,
+        currency: "USD".into(),
+        charge_minor: 55,
+        steps: Vec::new(),
+    });
+    ledger.append(&[event("office", epoch(8), 1, 80, answered)], 3).unwrap();
     let gone = EventBody::ShopperForgotten(ShopperForgotten { visits: vec!["v1".into()] });
     ledger.append(&[event("office", epoch(7), 1, 90, gone)], 3).unwrap();
     while !matches!(outbox.step().unwrap(), Step::Idle) {}
@@ -196,6 +205,10 @@ fn postgresql_answers_as_sqlite_does() {
         assert_eq!(a, b);
     }
     assert_eq!(sqlite[..3], [json!([2, 2, 0]), json!([2, 2, 1]), json!([5, 1, 0])]);
+    assert!(
+        json!(postgres).to_string().contains(r#""owed_minor":254"#),
+        "199 at the gate and 55 after review"
+    );
     assert!(!json!(postgres).to_string().contains("cred-v1"), "a forgotten credential is gone");
     // What was taken is there for the next process, and for several at once.
     let (mut one, mut two) = (server.cloud(), server.cloud());

@@ -15,6 +15,8 @@ use linefree_domain::payment::Policy;
 use linefree_domain::units::{Currency, Money};
 use serde_json::{Value, json};
 use store_sync::cloud::command::Command;
+use store_sync::cloud::event::CloudEvent;
+use store_sync::cloud::receive::CloudEvents;
 use store_sync::ledger::commands::{Commander, StoreFacts};
 use store_sync::ledger::payment_book::{PaymentBook, TripRow};
 use store_sync::ledger::staff::Staff;
@@ -144,6 +146,20 @@ impl Store {
         (done.captured_minor, done.refunded_minor)
     }
 
+    /// What the reference cloud lists of a visit when it has been told everything: charge, in review, answered, refunded,
+    /// owed.
+    fn in_cloud(&self, visit: &str) -> [i64; 5] {
+        let mut cloud = CloudEvents::open(&self.dir.path().join("cloud.sqlite")).unwrap();
+        let events = self.reader.events_after(0, 1000).unwrap();
+        let id = uuid::Uuid::nil();
+        let told = events.iter().map(|e| json!(CloudEvent::new("corner", id, e).unwrap()));
+        cloud.take(&told.collect::<Vec<_>>(), 9).unwrap();
+        let receipts = cloud.receipts("corner", 100).unwrap();
+        let receipt = receipts.iter().find(|r| r["visit"] == visit).unwrap();
+        ["charge", "in_review", "answered", "refunded", "owed"]
+            .map(|name| receipt[format!("{name}_minor")].as_i64().unwrap())
+    }
+
     /// Nothing is wrong, and the projections are made again to the same bytes.
     fn is_sound(&self) {
         self.catch_up();
@@ -180,6 +196,7 @@ fn from_the_command_to_the_receipt_the_capture_and_the_refund() {
     );
     let trip = store.settle().trip;
     assert_eq!((trip.captured.minor, store.moved()), (597, (597, 0)));
+    assert_eq!(store.in_cloud("v1"), [597, 398, 0, 0, 597]);
 
     // What was paid for them goes back, not what they say on the shelf; in parts, to the last cent.
     let now_us = store.now_us;
@@ -190,6 +207,7 @@ fn from_the_command_to_the_receipt_the_capture_and_the_refund() {
     store.staff.refund("r2", "v1", &[("milk".into(), 3)], "sour", now_us).unwrap();
     let trip = store.settle().trip;
     assert_eq!((trip.net().minor, store.moved()), (0, (597, 597)));
+    assert_eq!(store.in_cloud("v1"), [597, 398, 0, 597, 0]);
     store.is_sound();
 }
 
@@ -278,6 +296,7 @@ fn unit_prices_of_the_chain_are_charged_from_the_next_visit_on() {
     assert_eq!(store.settle().trip.captured.minor, 649);
     store.staff.refund("r1", "v1", &[("milk".into(), 1)], "sour", now_us).unwrap();
     assert_eq!(store.settle().trip.refunded.minor, 150);
+    assert_eq!(store.in_cloud("v1"), [450, 398, 199, 150, 499]);
 
     // With rules: the sets are made of the chain's prices. The other product's price counts, too.
     assert_eq!(store.rules(1, three_for_two()), None);

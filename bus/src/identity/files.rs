@@ -7,6 +7,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::authority::{write_secret, write_whole};
@@ -157,17 +158,28 @@ pub fn server_config_for(
     let builder = builder.with_safe_default_protocol_versions().map_err(tls)?;
     let builder = match clients {
         Clients::Anyone => builder.with_no_client_auth(),
-        Clients::Certified => {
-            let mut verifier = WebPkiClientVerifier::builder_with_provider(roots(dir)?, provider());
-            let crl = dir.crl();
-            if crl.exists() {
-                let lists = CertificateRevocationListDer::pem_file_iter(&crl)
-                    .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                    .map_err(|e| unreadable(&crl, "copy crl.pem of the store's authority here", e))?;
-                verifier = verifier.with_crls(lists);
-            }
-            builder.with_client_cert_verifier(verifier.build().map_err(tls)?)
-        }
+        Clients::Certified => builder.with_client_cert_verifier(client_verifier(dir)?),
     };
     Ok(Arc::new(builder.with_single_cert(chain, key).map_err(tls)?))
+}
+
+/// Who is let in: whoever shows a certificate of the folder's authority that is not in its list of revoked ones, as both
+/// are now. A server asks it again about connections that it keeps, since TLS asks only once.
+///
+/// # Errors
+/// [`IdentityError`], naming the file and what makes it.
+pub fn client_verifier(dir: &IdentityDir) -> Result<Arc<dyn ClientCertVerifier>, IdentityError> {
+    let mut verifier = WebPkiClientVerifier::builder_with_provider(roots(dir)?, provider());
+    let crl = dir.crl();
+    if crl.exists() {
+        let lists = CertificateRevocationListDer::pem_file_iter(&crl)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|e| unreadable(&crl, "copy crl.pem of the store's authority here", e))?;
+        if lists.is_empty() {
+            // A torn file must let nobody in who was revoked.
+            return Err(unreadable(&crl, "copy crl.pem of the store's authority here", "holds no list"));
+        }
+        verifier = verifier.with_crls(lists);
+    }
+    verifier.build().map_err(tls)
 }

@@ -16,7 +16,9 @@ use crate::acl::ROLES;
 use crate::topic::{Topic, TopicError, TopicKind};
 
 pub use authority::{Authority, Issued};
-pub use files::{Clients, IdentityDir, TlsIdentity, client_config, server_config, server_config_for};
+pub use files::{
+    Clients, IdentityDir, TlsIdentity, client_config, client_verifier, server_config, server_config_for,
+};
 
 /// Role of the broker's own certificate: it serves, and is no device.
 pub const BROKER: &str = "broker";

@@ -186,7 +186,7 @@ impl CloudEvents {
         }
     }
 
-    /// The last receipt of each visit of a store, youngest first.
+    /// The receipt of each visit of a store as it stands, youngest first.
     ///
     /// # Errors
     /// [`DatabaseError`].

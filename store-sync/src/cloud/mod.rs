@@ -23,6 +23,7 @@ pub mod events;
 pub mod listen;
 pub mod packing;
 mod postgres;
+mod receipts;
 pub mod receive;
 mod sqlite;
 pub mod trunk;

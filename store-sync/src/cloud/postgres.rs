@@ -6,6 +6,7 @@
 //! through something on this machine that encrypts), and the address is checked for that. PostgreSQL's texts hold no NUL
 //! character: an event's id or type with one is refused.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use postgres::config::Host;
@@ -18,6 +19,7 @@ use super::event::Received;
 use super::events::{
     Batch, DatabaseError, RefusedBatch, Taken, kept, other_content, other_event, same_but_credential,
 };
+use super::receipts::{KINDS, receipt_of};
 
 /// Says to other receivers that somebody writes; any number that nobody else uses.
 const WRITING: i64 = 0x6c69_6e65_6672_6565;
@@ -140,15 +142,25 @@ impl PostgresEvents {
     }
 
     pub fn receipts(&self, store: &str, limit: u32) -> Result<Vec<Value>, DatabaseError> {
+        let store = store.replace('\0', "?");
         let rows = self.client()?.query(
-            "SELECT event FROM (
-               SELECT DISTINCT ON (visit) event, left_us, position FROM events
-               WHERE store = $1 AND type = 'org.linefree.visit.closed.v1' AND visit IS NOT NULL
+            "SELECT visit FROM (
+               SELECT DISTINCT ON (visit) visit, left_us, position FROM events
+               WHERE store = $1 AND type = $2 AND visit IS NOT NULL
                ORDER BY visit, position DESC) last
-             ORDER BY left_us DESC NULLS LAST, position DESC LIMIT $2",
-            &[&store.replace('\0', "?"), &i64::from(limit)],
+             ORDER BY left_us DESC NULLS LAST, position DESC LIMIT $3",
+            &[&store, &KINDS[0], &i64::from(limit)],
         )?;
-        Ok(rows.iter().map(|r| json_of(r.get(0))["data"].take()).collect())
+        let visits: Vec<String> = rows.iter().map(|r| r.get(0)).collect();
+        let rows = self.client()?.query(
+            "SELECT visit, event FROM events WHERE store = $1 AND visit = ANY($2) AND type = ANY($3) ORDER BY position",
+            &[&store, &visits, &&KINDS[..]],
+        )?;
+        let mut events: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for row in &rows {
+            events.entry(row.get(0)).or_default().push(json_of(row.get(1)));
+        }
+        Ok(visits.iter().filter_map(|visit| receipt_of(events.get(visit)?)).collect())
     }
 
     pub fn stores(&self) -> Result<Vec<Value>, DatabaseError> {

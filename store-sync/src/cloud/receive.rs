@@ -237,7 +237,9 @@ async fn store_events(
     cloud.look(&bearer, &of, move |events| events.events(&store, page.after, page.limit.min(1000))).await
 }
 
-/// The last receipt of each of a store's visits, youngest first.
+/// The receipt of each of a store's visits as it stands, youngest first: priced by the chain's rules (`charge_minor`,
+/// `in_review_minor`, each line's `amount_minor` and `steps`), with answers to lines in review (`answered_minor`) and refunds
+/// (`refunded_minor`); `owed_minor` is the sum of it: what the shopper pays in the end.
 #[utoipa::path(get, path = "/v1/stores/{store}/receipts", params(("store" = String, Path, description = "The store."), Page),
     responses((status = 200, description = "The answer.", body = Vec<Object>),
         (status = 400, description = "A parameter is no number."), Strangers))]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde_json::{Value, json};
 
@@ -9,6 +10,7 @@ use super::PlacedEvent;
 use super::command::Command;
 use super::event::Received;
 use super::events::{Batch, RefusedBatch, Taken, kept, other_content, other_event, same_but_credential};
+use super::receipts::receipt_of;
 
 /// The cloud's events.
 #[derive(Debug)]
@@ -29,7 +31,9 @@ impl SqliteEvents {
         conn.pragma_update(None, "foreign_keys", true)?;
         let version: i64 = conn.query_row("PRAGMA user_version", [], |r| r.get(0))?;
         conn.pragma_update(None, "secure_delete", true)?;
-        for (step, schema) in (1..).zip([include_str!("schema/1.sql"), include_str!("schema/2.sql")]) {
+        let steps =
+            [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
+        for (step, schema) in (1..).zip(steps) {
             if version < step {
                 conn.execute_batch(&format!("BEGIN; {schema} PRAGMA user_version = {step}; COMMIT"))?;
             }
@@ -101,19 +105,38 @@ impl SqliteEvents {
             .collect()
     }
 
-    /// The last receipt of each visit of a store, youngest first.
+    /// The receipt of each visit of a store as it stands, youngest first.
     ///
     /// # Errors
     /// When SQLite fails.
     pub fn receipts(&self, store: &str, limit: u32) -> rusqlite::Result<Vec<Value>> {
-        self.json_rows(
-            "SELECT json(event ->> 'data') FROM events
+        let visits = "SELECT event ->> '$.data.visit' FROM events
              WHERE position IN (SELECT max(position) FROM events
                                 WHERE store = ?1 AND type = 'org.linefree.visit.closed.v1'
                                 GROUP BY event ->> '$.data.visit')
-             ORDER BY event ->> '$.data.left_us' DESC, position DESC LIMIT ?2",
-            params![store, limit],
-        )
+             ORDER BY event ->> '$.data.left_us' DESC, position DESC LIMIT ?2";
+        // Of any type: a hostile store may have called a visit by a number.
+        let visits: Vec<SqlValue> = self
+            .conn
+            .prepare_cached(visits)?
+            .query_map(params![store, limit], |r| r.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        // By the partial index `events_of_receipts`, whose kinds these are.
+        let mut of_visit = self.conn.prepare_cached(
+            "SELECT event FROM events
+             WHERE store = ?1 AND event ->> '$.data.visit' IS ?2
+               AND type IN ('org.linefree.visit.closed.v1', 'org.linefree.receipt.priced.v1',
+                            'org.linefree.review.answered.v1', 'org.linefree.refund.issued.v1')
+             ORDER BY position",
+        )?;
+        let mut receipts = Vec::with_capacity(visits.len());
+        for visit in visits {
+            let events: Vec<Value> = of_visit
+                .query_map(params![store, visit], |r| Ok(parse(&r.get::<_, String>(0)?)))?
+                .collect::<rusqlite::Result<_>>()?;
+            receipts.extend(receipt_of(&events));
+        }
+        Ok(receipts)
     }
 
     /// The stores that have delivered anything, with how many events each.

@@ -372,11 +372,13 @@ impl Desk {
         if self.is_from_outside(name)? {
             return refused("this account's password is the provider's: change it there");
         }
-        let (salt, old): (Vec<u8>, Vec<u8>) = self.conn().query_row(
+        let known: Option<(Vec<u8>, Vec<u8>)> = self.conn().query_row(
             "SELECT coalesce(salt, x'00000000000000000000000000000000'), coalesce(hash, x'') FROM accounts WHERE name = ?",
             [name],
             |r| Ok((r.get(0)?, r.get(1)?)),
-        )?;
+        ).optional()?;
+        // Where nobody signs in, whoever asks has none.
+        let Some((salt, old)) = known else { return refused("there is no such account") };
         if bool::from(hash(password, &salt)?.as_slice().ct_eq(&old)) {
             return refused("the new password is the old one");
         }

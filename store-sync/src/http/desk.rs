@@ -311,7 +311,7 @@ pub(super) async fn answer_review(
 }
 
 /// Takes an answer back that was given within the last ten seconds.
-#[utoipa::path(post, path = "/api/reviews/undo", request_body = LineOf, responses((status = 200, description = "Undone.", body = bool)))]
+#[utoipa::path(post, path = "/api/reviews/undo", request_body = LineOf, responses((status = 200, description = "Undone.", body = bool, content_type = "application/json")))]
 pub(super) async fn undo_answer(
     State(context): State<Context>,
     Extension(person): Extension<Person>,
@@ -387,7 +387,7 @@ pub(super) async fn money_of(context: &Context, visit: String) -> Result<Money, 
 }
 
 /// Issues a refund.
-#[utoipa::path(post, path = "/api/refunds", request_body = NewRefund, responses((status = 200, description = "Issued.", body = bool)))]
+#[utoipa::path(post, path = "/api/refunds", request_body = NewRefund, responses((status = 200, description = "Issued.", body = bool, content_type = "application/json")))]
 pub(super) async fn refund(
     State(context): State<Context>,
     Extension(person): Extension<Person>,
@@ -411,7 +411,7 @@ pub(super) async fn contests(State(context): State<Context>) -> Result<Json<Vec<
 }
 
 /// Settles a contest: refunds some of the line, or refuses with words.
-#[utoipa::path(post, path = "/api/contests/settle", request_body = Settlement, responses((status = 200, description = "Settled.", body = bool)))]
+#[utoipa::path(post, path = "/api/contests/settle", request_body = Settlement, responses((status = 200, description = "Settled.", body = bool, content_type = "application/json")))]
 pub(super) async fn settle(
     State(context): State<Context>,
     Extension(person): Extension<Person>,
@@ -438,7 +438,7 @@ pub(super) async fn settle(
 }
 
 /// Somebody counted a plate.
-#[utoipa::path(post, path = "/api/stock/count", request_body = Count, responses((status = 200, description = "Noted.", body = bool)))]
+#[utoipa::path(post, path = "/api/stock/count", request_body = Count, responses((status = 200, description = "Noted.", body = bool, content_type = "application/json")))]
 pub(super) async fn count(
     State(context): State<Context>,
     Extension(person): Extension<Person>,

@@ -19,7 +19,7 @@ const MAX_HOURS: i64 = 31 * 24;
 #[derive(Debug, Deserialize, IntoParams)]
 pub(super) struct Span {
     /// The last so many hours in which anything happened are in it, up to 744; 168 when left out.
-    #[param(value_type = Option<i64>, minimum = 1)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 744)]
     hours: Option<i64>,
 }
 
@@ -62,7 +62,10 @@ pub(super) async fn insights(
     State(context): State<Context>,
     Query(span): Query<Span>,
 ) -> Result<Json<Insights>, Trouble> {
-    let wanted = span.hours.unwrap_or(168).clamp(1, MAX_HOURS);
+    let wanted = span.hours.unwrap_or(168);
+    if !(1..=MAX_HOURS).contains(&wanted) {
+        return Err(Trouble::Malformed("hours is a number from 1 to 744"));
+    }
     let facings = Arc::clone(&context.facings);
     let found = context
         .ask(move |ledger| {

@@ -106,7 +106,7 @@ pub(super) async fn signed(
 }
 
 /// Contests a line of one's own receipt.
-#[utoipa::path(post, path = "/api/me/contest", request_body = NewContest, responses((status = 200, description = "Noted.", body = bool)))]
+#[utoipa::path(post, path = "/api/me/contest", request_body = NewContest, responses((status = 200, description = "Noted.", body = bool, content_type = "application/json")))]
 pub(super) async fn contest(
     State(context): State<Context>,
     Extension(person): Extension<Person>,
@@ -135,7 +135,7 @@ pub(super) async fn contest(
 }
 
 /// Deletes the shopper's account and credential everywhere; what was bought stays, under nobody's name.
-#[utoipa::path(post, path = "/api/me/forget", responses((status = 200, description = "Forgotten.", body = bool)))]
+#[utoipa::path(post, path = "/api/me/forget", responses((status = 200, description = "Forgotten.", body = bool, content_type = "application/json")))]
 pub(super) async fn forget(
     State(context): State<Context>,
     Extension(person): Extension<Person>,

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::{cookie_of, secure, set_cookie};
+use super::answers::Problem;
 use super::{Context, Trouble};
 use crate::clock::wall_us;
 use crate::desk::DeskError;
@@ -61,7 +62,7 @@ fn own_cookie(context: &Context, secret: &str) -> String {
 }
 
 /// Sends the browser to the provider.
-#[utoipa::path(get, path = "/api/oidc/begin", responses((status = 303, description = "To the provider.")))]
+#[utoipa::path(get, path = "/api/oidc/begin", responses((status = 303, description = "To the provider."), (status = 404, description = "This store has no provider.", body = Problem)))]
 pub(super) async fn begin(State(context): State<Context>) -> Result<Response, Trouble> {
     let oidc = provider(&context)?;
     let begun =
@@ -76,7 +77,7 @@ pub(super) async fn begin(State(context): State<Context>) -> Result<Response, Tr
 }
 
 /// The browser is back from the provider: a session, or why not.
-#[utoipa::path(get, path = "/api/oidc/back", params(Back), responses((status = 303, description = "To the console.")))]
+#[utoipa::path(get, path = "/api/oidc/back", params(Back), responses((status = 303, description = "To the console."), (status = 404, description = "This store has no provider.", body = Problem)))]
 pub(super) async fn back(
     State(context): State<Context>,
     headers: HeaderMap,

@@ -244,7 +244,7 @@ pub(super) async fn place(
 }
 
 /// The customer told staff what to do about what is missing.
-#[utoipa::path(post, path = "/api/orders/answer", request_body = OrderAnswer, responses((status = 200, description = "Done.", body = bool), (status = 409, description = "Nobody asked.")))]
+#[utoipa::path(post, path = "/api/orders/answer", request_body = OrderAnswer, responses((status = 200, description = "Done.", body = bool, content_type = "application/json"), (status = 409, description = "Nobody asked.")))]
 pub(super) async fn answer(
     State(context): State<Context>,
     Extension(person): Extension<Person>,
@@ -260,7 +260,7 @@ pub(super) async fn answer(
 }
 
 /// Calls an order off.
-#[utoipa::path(post, path = "/api/orders/cancel", request_body = CallOff, responses((status = 200, description = "Done.", body = bool), (status = 409, description = "It is too late.")))]
+#[utoipa::path(post, path = "/api/orders/cancel", request_body = CallOff, responses((status = 200, description = "Done.", body = bool, content_type = "application/json"), (status = 409, description = "It is too late.")))]
 pub(super) async fn cancel(
     State(context): State<Context>,
     Extension(person): Extension<Person>,
@@ -275,7 +275,7 @@ pub(super) async fn cancel(
 }
 
 /// A courier or agent takes an order along.
-#[utoipa::path(post, path = "/api/orders/collect", request_body = OfOrder, responses((status = 200, description = "Done.", body = bool), (status = 409, description = "It is not ready, or nobody carries it.")))]
+#[utoipa::path(post, path = "/api/orders/collect", request_body = OfOrder, responses((status = 200, description = "Done.", body = bool, content_type = "application/json"), (status = 409, description = "It is not ready, or nobody carries it.")))]
 pub(super) async fn collect(
     State(context): State<Context>,
     Extension(person): Extension<Person>,
@@ -288,7 +288,7 @@ pub(super) async fn collect(
 }
 
 /// Hands an order over to whoever has its code.
-#[utoipa::path(post, path = "/api/orders/hand-over", request_body = HandOver, responses((status = 200, description = "Done.", body = bool), (status = 409, description = "The code is wrong, or the order is not ready.")))]
+#[utoipa::path(post, path = "/api/orders/hand-over", request_body = HandOver, responses((status = 200, description = "Done.", body = bool, content_type = "application/json"), (status = 409, description = "The code is wrong, or the order is not ready.")))]
 pub(super) async fn hand_over(
     State(context): State<Context>,
     Extension(person): Extension<Person>,
@@ -303,7 +303,7 @@ pub(super) async fn hand_over(
 }
 
 /// Gives robots and staff something to do: fill a plate up, bring an item back, tidy.
-#[utoipa::path(post, path = "/api/tasks", request_body = NewTask, responses((status = 200, description = "Done.", body = bool), (status = 409, description = "The store has no such plate or product.")))]
+#[utoipa::path(post, path = "/api/tasks", request_body = NewTask, responses((status = 200, description = "Done.", body = bool, content_type = "application/json"), (status = 409, description = "The store has no such plate or product.")))]
 pub(super) async fn add_task(
     State(context): State<Context>,
     Extension(person): Extension<Person>,
@@ -319,7 +319,7 @@ pub(super) async fn add_task(
 }
 
 /// A member of staff takes a task, has done it, or cannot do it.
-#[utoipa::path(post, path = "/api/tasks/tell", request_body = TaskTold, responses((status = 200, description = "Noted.", body = bool), (status = 409, description = "There is no such task.")))]
+#[utoipa::path(post, path = "/api/tasks/tell", request_body = TaskTold, responses((status = 200, description = "Noted.", body = bool, content_type = "application/json"), (status = 409, description = "There is no such task.")))]
 pub(super) async fn tell_task(
     State(context): State<Context>,
     Extension(person): Extension<Person>,

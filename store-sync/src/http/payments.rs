@@ -217,7 +217,7 @@ pub(super) async fn my_payments(
 }
 
 /// Asks the gateway again for what it had declined: the shopper has seen to their means of payment.
-#[utoipa::path(post, path = "/api/payments/try-again", request_body = OfVisit, responses((status = 200, description = "It will be asked again.", body = bool), (status = 404, description = "This store has no payment gateway.")))]
+#[utoipa::path(post, path = "/api/payments/try-again", request_body = OfVisit, responses((status = 200, description = "It will be asked again.", body = bool, content_type = "application/json"), (status = 404, description = "This store has no payment gateway.")))]
 pub(super) async fn try_again(
     State(context): State<Context>,
     Extension(person): Extension<Person>,
@@ -231,7 +231,7 @@ pub(super) async fn try_again(
 
 /// The bank's side tells that a UPI payment was made, or not. Signed as Standard Webhooks says; told twice, it counts once.
 #[utoipa::path(post, path = "/api/hooks/payments/upi", request_body = UpiTold,
-    responses((status = 200, description = "Noted; `false` when it was known.", body = bool), (status = 401, description = "The signature is not the bank's."), (status = 404, description = "Nobody waits for this reference."), (status = 409, description = "The amount is another one.")))]
+    responses((status = 200, description = "Noted; `false` when it was known.", body = bool, content_type = "application/json"), (status = 401, description = "The signature is not the bank's."), (status = 404, description = "Nobody waits for this reference."), (status = 409, description = "The amount is another one.")))]
 pub(super) async fn upi_told(
     State(context): State<Context>,
     headers: HeaderMap,
@@ -276,7 +276,7 @@ pub(super) async fn upi_told(
 
 /// A hosted gateway answers a question that it had left pending. Signed as Standard Webhooks says; told twice, it counts once.
 #[utoipa::path(post, path = "/api/hooks/payments/gateway", request_body = GatewayTold,
-    responses((status = 200, description = "Noted; `false` when it was known.", body = bool), (status = 401, description = "The signature is not the gateway's."), (status = 404, description = "Nobody has asked under this key."), (status = 409, description = "The key is none.")))]
+    responses((status = 200, description = "Noted; `false` when it was known.", body = bool, content_type = "application/json"), (status = 401, description = "The signature is not the gateway's."), (status = 404, description = "Nobody has asked under this key."), (status = 409, description = "The key is none.")))]
 pub(super) async fn gateway_told(
     State(context): State<Context>,
     headers: HeaderMap,

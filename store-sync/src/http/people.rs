@@ -176,7 +176,7 @@ pub(super) async fn add_account(
 }
 
 /// Lets an account sign in, or not.
-#[utoipa::path(post, path = "/api/accounts/disabled", request_body = Disabled, responses((status = 200, description = "Done.", body = bool)))]
+#[utoipa::path(post, path = "/api/accounts/disabled", request_body = Disabled, responses((status = 200, description = "Done.", body = bool, content_type = "application/json")))]
 pub(super) async fn disable_account(
     State(context): State<Context>,
     Extension(person): Extension<Person>,

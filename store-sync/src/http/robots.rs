@@ -28,7 +28,7 @@ pub(super) async fn robots(State(context): State<Context>) -> Json<Vec<RobotView
 }
 
 /// Staff have brought a robot home and taken goods off it: its way is free again.
-#[utoipa::path(post, path = "/api/robots/moved-home", request_body = OfRobot, responses((status = 200, description = "Told.", body = bool), (status = 404, description = "There is no such robot.")))]
+#[utoipa::path(post, path = "/api/robots/moved-home", request_body = OfRobot, responses((status = 200, description = "Told.", body = bool, content_type = "application/json"), (status = 404, description = "There is no such robot.")))]
 pub(super) async fn moved_home(
     State(context): State<Context>,
     Extension(person): Extension<Person>,

@@ -125,7 +125,7 @@ pub(super) async fn rollout(State(context): State<Context>) -> Result<Json<Rollo
 }
 
 /// Takes back what is under way or, when nothing is, what everybody runs by: the content before that, under a new number.
-#[utoipa::path(post, path = "/api/rollout/back", request_body = TakeBack, responses((status = 200, description = "On its way back.", body = bool)))]
+#[utoipa::path(post, path = "/api/rollout/back", request_body = TakeBack, responses((status = 200, description = "On its way back.", body = bool, content_type = "application/json")))]
 pub(super) async fn take_back(
     State(context): State<Context>,
     Extension(person): Extension<Person>,

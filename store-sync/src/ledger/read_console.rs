@@ -285,7 +285,7 @@ impl LedgerReader {
             .doing("counting receipts")?;
         let plates = self.all(
             "SELECT plate, delta_g FROM shelf_event_plates WHERE end_us BETWEEN ? AND ? ORDER BY end_us LIMIT 1000",
-            params![at_us - 10_000_000, at_us],
+            params![at_us.saturating_sub(10_000_000), at_us],
             |r| Ok((r.get(0)?, r.get(1)?)),
         )?;
         Ok(Moment { carts, receipts: receipts.cast_unsigned(), plates })

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use linefree_bus::payload::{Event, EventBody};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Statement, Transaction, params};
 use uuid::Uuid;
 
 use super::{Appended, Doing, EventId, LedgerError, Refusal, clamp_seq, kind_of};
+
+const INSERT: &str =
+    "INSERT INTO events (ledger_seq, numbering, source_seq, kind, time_us, body, sum, received_us)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (numbering, source_seq) DO NOTHING";
 
 /// An event as it stands in the file.
 pub(super) struct Stored {
@@ -21,6 +25,11 @@ pub(super) struct Stored {
 
 impl Stored {
     pub fn of(event: &Event) -> Result<Self, LedgerError> {
+        Self::of_epoch(event, event.epoch.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+    }
+
+    /// The same for whoever has the numbering's text at hand.
+    fn of_epoch(event: &Event, epoch: &str) -> Result<Self, LedgerError> {
         let json = |body: &EventBody| {
             serde_json::to_string(body).map_err(|source| LedgerError::Body { ledger_seq: 0, source })
         };
@@ -34,7 +43,7 @@ impl Stored {
             }
         };
         let seq = clamp_seq(event.seq);
-        let sum = sum_of(&event.source, &event.epoch.to_string(), seq, event.time_us, &body);
+        let sum = sum_of(&event.source, epoch, seq, event.time_us, &body);
         Ok(Self { seq, kind: kind_of(&event.body), time_us: event.time_us, body, credential, sum })
     }
 
@@ -50,21 +59,27 @@ impl Stored {
         numbering: i64,
         received_us: i64,
     ) -> rusqlite::Result<bool> {
-        let new = conn
-            .prepare_cached(
-                "INSERT INTO events (ledger_seq, numbering, source_seq, kind, time_us, body, sum, received_us)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (numbering, source_seq) DO NOTHING",
-            )?
-            .execute(params![
-                ledger_seq,
-                numbering,
-                self.seq,
-                self.kind,
-                self.time_us,
-                self.body,
-                self.sum,
-                received_us
-            ])?;
+        let mut insert = conn.prepare_cached(INSERT)?;
+        self.insert_by(&mut insert, conn, (ledger_seq, numbering, received_us))
+    }
+
+    /// The same by [`INSERT`], prepared once for a batch.
+    fn insert_by(
+        &self,
+        insert: &mut Statement<'_>,
+        conn: &Connection,
+        (ledger_seq, numbering, received_us): (i64, i64, i64),
+    ) -> rusqlite::Result<bool> {
+        let new = insert.execute(params![
+            ledger_seq,
+            numbering,
+            self.seq,
+            self.kind,
+            self.time_us,
+            self.body,
+            self.sum,
+            received_us
+        ])?;
         if new == 1
             && let Some(credential) = &self.credential
         {
@@ -125,6 +140,8 @@ pub(super) fn sum_of(source: &str, epoch: &str, seq: i64, time_us: i64, body: &s
 /// A numbering while a batch is being stored: read once, written once.
 struct Numbering {
     numbering: i64,
+    /// Text of its epoch, of which every event's sum is made.
+    epoch: String,
     contiguous: i64,
     highest: i64,
     events: i64,
@@ -143,6 +160,7 @@ impl Numbering {
             find.query_row(params![source, epoch], |r| {
                 Ok(Self {
                     numbering: r.get(0)?,
+                    epoch: epoch.clone(),
                     contiguous: r.get(1)?,
                     highest: r.get(2)?,
                     events: r.get(3)?,
@@ -224,6 +242,7 @@ pub(super) fn store_batch(
 ) -> Result<Appended, LedgerError> {
     let mut next = last_seq(tx)? + 1;
     let mut out = Appended::default();
+    let mut insert = tx.prepare_cached(INSERT).doing("storing an event")?;
     // Few sources speak at once, so a list is quicker than a map whose keys must be made for each event.
     let mut numberings: Vec<(&str, Uuid, Numbering)> = Vec::new();
     for (index, event) in batch.iter().enumerate() {
@@ -232,13 +251,18 @@ pub(super) fn store_batch(
             out.refused.push(Refusal { id: EventId::of(event), reason });
             continue;
         }
+        let refuse = |reason| Refusal { id: EventId::of(event), reason };
         if let Some(reason) = unnumberable(event) {
-            out.refused.push(Refusal { id: EventId::of(event), reason });
+            out.refused.push(refuse(reason));
             continue;
         }
-        let at = match numberings.iter().position(|(s, e, _)| *s == event.source && *e == event.epoch) {
+        let at = match numberings.iter().position(|(s, e, _)| *e == event.epoch && *s == event.source) {
             Some(at) => at,
             None => {
+                if linefree_domain::ids::CameraId::new(&event.source).is_err() {
+                    out.refused.push(refuse("the source's name is no id"));
+                    continue;
+                }
                 let begun =
                     Numbering::find_or_begin(tx, &event.source, event.epoch).doing("finding a source")?;
                 numberings.push((&event.source, event.epoch, begun));
@@ -246,8 +270,9 @@ pub(super) fn store_batch(
             }
         };
         let numbering = &mut numberings[at].2;
-        let stored = Stored::of(event)?;
-        if stored.insert(tx, next, numbering.numbering, received_us).doing("storing an event")? {
+        let stored = Stored::of_epoch(event, &numbering.epoch)?;
+        let place = (next, numbering.numbering, received_us);
+        if stored.insert_by(&mut insert, tx, place).doing("storing an event")? {
             numbering.count(stored.seq, stored.time_us);
             out.stored.push((next.cast_unsigned(), index));
             next += 1;
@@ -316,6 +341,8 @@ pub(super) fn recount(tx: &Transaction<'_>) -> Result<(), LedgerError> {
             .query_map([], |r| {
                 Ok(Numbering {
                     numbering: r.get(0)?,
+                    // Nothing is stored here.
+                    epoch: String::new(),
                     contiguous: r.get(1)?,
                     highest: r.get(2)?,
                     events: r.get(3)?,
@@ -344,10 +371,7 @@ fn unnumberable(event: &Event) -> Option<&'static str> {
     if event.seq == 0 {
         return Some("numbers start at 1");
     }
-    if i64::try_from(event.seq).is_err() {
-        return Some("the number is beyond 63 bits");
-    }
-    linefree_domain::ids::CameraId::new(&event.source).err().map(|_| "the source's name is no id")
+    i64::try_from(event.seq).err().map(|_| "the number is beyond 63 bits")
 }
 
 fn note_conflict(

@@ -32,8 +32,14 @@ use crate::cloud::packing::Packing;
 use crate::cloud::{BATCH_MEDIA_TYPE, CommandPage};
 use crate::downlink::AskCommands;
 
-/// How long a stream's acknowledgement is waited for.
-const ACK_WITHIN: Duration = Duration::from_secs(5);
+/// How long an answer is waited for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a stream's acknowledgement is waited for at first; twice as long after each that did not come in time, up to
+/// [`MOST_PATIENT`] doublings. A server that died answers never, so the first wait is short; but when a whole chain comes
+/// back at once, acknowledgements stand in a queue, and whoever gives up too early only makes that longer.
+const ACK_WITHIN: Duration = Duration::from_secs(10);
+const MOST_PATIENT: u32 = 2;
 
 /// How batches are packed. Whoever reads the stream must know it before stores send it: readers are upgraded first.
 const PACKING: Packing = Packing::Zstd;
@@ -131,7 +137,7 @@ impl TrunkUrl {
         let mut options = ConnectOptions::new()
             .name(name)
             .connection_timeout(Duration::from_secs(5))
-            .request_timeout(Some(ACK_WITHIN));
+            .request_timeout(Some(ANSWER_WITHIN));
         // A user with a password, or a token for all.
         options = match token.map(|token| token.split_once(':').ok_or(token)) {
             Some(Ok((user, password))) => options.user_and_password(user.to_owned(), password.to_owned()),
@@ -144,7 +150,12 @@ impl TrunkUrl {
     /// JetStream with our patience, in the domain that the address names.
     #[must_use]
     pub fn jetstream(&self, client: Client) -> Context {
-        let patient = ContextBuilder::new().timeout(ACK_WITHIN).ack_timeout(ACK_WITHIN);
+        self.patient(client, 0)
+    }
+
+    fn patient(&self, client: Client, missed: u32) -> Context {
+        let ack_within = ACK_WITHIN * 2_u32.pow(missed.min(MOST_PATIENT));
+        let patient = ContextBuilder::new().timeout(ANSWER_WITHIN).ack_timeout(ack_within);
         match &self.domain {
             Some(domain) => patient.domain(domain).build(client),
             None => patient.build(client),
@@ -232,19 +243,22 @@ impl Span {
     }
 }
 
-/// How much of a ledger the stream has: what it had, and batches that were acknowledged since.
+/// What is known from one opening of the way to the next: how much of a ledger the stream has (what it had, and batches
+/// that were acknowledged since), and how patient one has to be.
 #[derive(Debug, Clone, Default)]
 pub struct Coverage {
     ledger: Uuid,
     reached: u64,
     ahead: BTreeMap<u64, u64>,
+    /// Acknowledgements that did not come in time; those that came count against them.
+    missed: u32,
 }
 
 impl Coverage {
     /// Everything up to a number, nothing beyond.
     #[must_use]
     pub fn of(ledger: Uuid, acknowledged: u64) -> Self {
-        Self { ledger, reached: acknowledged, ahead: BTreeMap::new() }
+        Self { ledger, reached: acknowledged, ..Self::default() }
     }
 
     fn add(&mut self, span: &Span) {
@@ -282,12 +296,12 @@ impl StoreLane {
         store: &str,
         has: Coverage,
     ) -> Result<Self, DeliveryError> {
-        let context = url.jetstream(client);
+        let context = url.patient(client, has.missed);
         let stream = url.open_stream(&context).await?;
         let mut lane = Self { context, stream, subject: url.subject(store, "events"), follows: 0, has };
         if lane.look().await?.is_none() {
             // The stream never had anything of this store, or was lost with it.
-            lane.has = Coverage::of(lane.has.ledger, 0);
+            lane.has = Coverage { missed: lane.has.missed, ..Coverage::of(lane.has.ledger, 0) };
         }
         Ok(lane)
     }
@@ -338,6 +352,7 @@ impl StoreLane {
                 // Of a duplicate, it is the first one's position.
                 self.follows = ack.sequence.max(self.follows);
                 self.has.add(&span);
+                self.has.missed = self.has.missed.saturating_sub(1);
                 Ok(self.has.reached)
             }
             Err(e) => match e.kind() {
@@ -350,6 +365,10 @@ impl StoreLane {
                         }
                     }
                     Err(DeliveryError::Unreachable("the stream had more of this store than was known".into()))
+                }
+                PublishErrorKind::TimedOut => {
+                    self.has.missed = self.has.missed.saturating_add(1).min(MOST_PATIENT);
+                    Err(unreachable(&e))
                 }
                 PublishErrorKind::MaxPayloadExceeded => Err(DeliveryError::Refused {
                     status: 413,
