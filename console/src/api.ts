@@ -55,6 +55,7 @@ export interface Money {
   answers: { sku: string; quantity: number; charge_minor: number; explained: PriceChange[] }[];
   refunds: { refund: string; amount_minor: number; reason: string; issued_us: number; lines: { sku: string; quantity: number }[] }[];
   contests: Contest[];
+  sellers: { seller: string; paid_minor: number; tax_minor: number; commission_minor: number }[];
 }
 export interface Device { source: string; role: string; online: boolean; time_us: number; version: string; counters: Record<string, number> }
 export interface Fault { device: string; fault: string; message: string; cleared: boolean; time_us: number; reported_by: string }
@@ -89,7 +90,9 @@ export interface Saved { ok: boolean; messages: string[] }
 export interface PlannedAt { sku: string; plates: string[]; count: number | null }
 export interface Planogram { facings: PlannedAt[]; digest: string; commanded: number | null; waits_for_start: boolean }
 export interface CalibrationFigure { of: string; key: string; value: number; limit: number }
-export interface Me { store: string; timezone: string; currency: string; credential: string; cart: Cart | null; receipts: (Receipt & { money: Money })[] }
+export interface Me { store: string; timezone: string; currency: string; credential: string; cart: Cart | null; receipts: (Receipt & { money: Money })[]; purse: Purse }
+/** Points that a shopper has, and what is shown for the next receipt. */
+export interface Purse { points: number; point_worth_minor: number | null; shown_codes: string[]; shown_points: number }
 /** Somebody whom the store did not let in. */
 export interface Refusal { credential: string; reason: string; at_us: number }
 export interface Order {

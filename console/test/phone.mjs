@@ -39,6 +39,15 @@ export async function phoneDay({ browser, watch, fair, shot, tell }) {
     await fair("phone, a group", phone);
     tell("a code lets a group of three in on one receipt");
 
+    // A coupon that the store does not know is refused in words, and nothing is shown.
+    await phone.getByRole("button", { name: "Basket" }).click();
+    await phone.getByLabel("Coupon code").fill("NOT-ONE");
+    await phone.getByRole("button", { name: "Show" }).click();
+    await phone.getByText('there is no coupon "NOT-ONE" here').waitFor();
+    await fair("phone, coupons", phone);
+    await phone.getByRole("button", { name: "Enter" }).click();
+    tell("a coupon that is none is refused");
+
     // The store goes away: the page says so, and opens again without it.
     await store.kill();
     await phone.getByText("No connection to the store").waitFor();

@@ -16,6 +16,7 @@
 //! | [`orders`] | online orders: reservations against the same shelves, substitutes, re-ordering |
 //! | [`payment`] | what a visit comes to into questions to the payment gateway, each asked once |
 //! | [`pricing`] | baskets into prices by rules, each explained on its line, and what each seller is owed |
+//! | [`shares`] | what sellers are owed of what is paid in the end |
 //! | [`store`] | all of the above, composed: the floor role's brain |
 //! | [`fulfilment`] | orders into robots' ways: who fetches what, and who goes first |
 //!
@@ -31,6 +32,7 @@ pub mod layout;
 pub mod orders;
 pub mod payment;
 pub mod pricing;
+pub mod shares;
 pub mod shelf;
 pub mod store;
 pub mod time;

@@ -20,6 +20,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::shares::{ChargedLine, shares};
 use crate::units::Money;
 
 /// Ten thousand basis points are the whole.
@@ -421,11 +422,13 @@ impl PriceRules {
     fn put_tax(&self, line: &mut PricedLine) -> Result<(), PricingError> {
         let class = line.line.tax_class.clone();
         let rate_bp = *self.tax_bp.get(&class).ok_or_else(|| PricingError::TaxClass(class.clone()))?;
-        let base = i128::from(line.paid.minor) * i128::from(rate_bp);
-        let whole = if self.tax_included { WHOLE_BP + i128::from(rate_bp) } else { WHOLE_BP };
-        let tax = half_up(base, whole);
+        if self.tax_included {
+            line.tax = tax_included(line.paid, rate_bp)?;
+            return Ok(());
+        }
+        let tax = half_up(i128::from(line.paid.minor) * i128::from(rate_bp), WHOLE_BP);
         line.tax = money(tax)?;
-        if !self.tax_included && tax > 0 {
+        if tax > 0 {
             line.change(Why::Tax { class, rate_bp }, tax)?;
         }
         Ok(())
@@ -439,19 +442,13 @@ impl PriceRules {
         &self,
         lines: impl Iterator<Item = &'a PricedLine>,
     ) -> Result<BTreeMap<String, SellerTotal>, PricingError> {
-        let mut sellers = BTreeMap::<String, SellerTotal>::new();
-        for l in lines {
-            let of = sellers.entry(l.line.seller.clone()).or_default();
-            of.paid = of.paid.plus(l.paid).ok_or(PricingError::TooLarge)?;
-            of.tax = of.tax.plus(l.tax).ok_or(PricingError::TooLarge)?;
-        }
-        for (seller, of) in &mut sellers {
-            let bp = self.commission_bp.get(seller).copied().unwrap_or(0);
-            let net = i128::from(of.paid.minor) - i128::from(of.tax.minor);
-            of.commission = money(half_up(net * i128::from(bp), WHOLE_BP))?;
-            of.owed = Money::from_minor(of.paid.minor - of.commission.minor);
-        }
-        Ok(sellers)
+        let charged = |l: &PricedLine| ChargedLine {
+            seller: l.line.seller.clone(),
+            charged: l.paid,
+            tax: l.tax,
+            refunded: Money::default(),
+        };
+        shares(lines.map(charged), &self.commission_bp)
     }
 }
 
@@ -464,7 +461,16 @@ impl PricedLine {
     }
 }
 
-fn money(minor: i128) -> Result<Money, PricingError> {
+/// The tax in an amount that includes it.
+///
+/// # Errors
+/// [`PricingError::TooLarge`].
+pub fn tax_included(paid: Money, rate_bp: u32) -> Result<Money, PricingError> {
+    let rate = i128::from(rate_bp);
+    money(half_up(i128::from(paid.minor) * rate, WHOLE_BP + rate))
+}
+
+pub(crate) fn money(minor: i128) -> Result<Money, PricingError> {
     i64::try_from(minor).map(Money::from_minor).map_err(|_| PricingError::TooLarge)
 }
 
@@ -474,7 +480,7 @@ fn total(lines: &[PricedLine]) -> Result<Money, PricingError> {
 }
 
 /// A quotient of numbers that are not negative, half a unit up.
-fn half_up(dividend: i128, divisor: i128) -> i128 {
+pub(crate) fn half_up(dividend: i128, divisor: i128) -> i128 {
     (2 * dividend + divisor) / (2 * divisor)
 }
 

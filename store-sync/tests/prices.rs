@@ -19,6 +19,7 @@ use store_sync::cloud::event::CloudEvent;
 use store_sync::cloud::receive::CloudEvents;
 use store_sync::ledger::commands::{Commander, StoreFacts};
 use store_sync::ledger::payment_book::{PaymentBook, TripRow};
+use store_sync::ledger::shown::{PurseRow, ShownRow};
 use store_sync::ledger::staff::Staff;
 use store_sync::ledger::{Ledger, LedgerError, LedgerReader, ReceiptRow};
 use store_sync::payments::Payments;
@@ -374,10 +375,90 @@ fn an_answer_is_priced_with_the_basket_and_taxes_and_sellers_are_told() {
     assert_eq!((answer.charge_minor, answer.steps.len()), (248, 4));
     assert_eq!(answer.steps.iter().map(|s| s.change_minor).sum::<i64>(), 248);
     assert_eq!(store.settle().trip.captured.minor, 427 + 248);
+    // Of two tea the tax of a tenth is 23 of 248; the receipt's share of the bakery stays.
+    let shares = |store: &Store| store.reader.shares("v1").unwrap();
+    assert_eq!(shares(&store), [share("bakery", 252, 12, 48), share("store", 175 + 248, 16 + 23, 0)]);
     store.staff.refund("r1", "v1", &[("tea".into(), 1)], "stale", now_us).unwrap();
     assert_eq!(store.settle().trip.refunded.minor, 124);
+    assert_eq!(shares(&store), [share("bakery", 252, 12, 48), share("store", 175 + 124, 16 + 11, 0)]);
+    // A third of the bread, then the rest: the bakery is owed less, then nothing, and pays no commission on it.
+    store.staff.refund("r2", "v1", &[("bread".into(), 1)], "stale", now_us).unwrap();
+    store.settle();
+    assert_eq!(shares(&store)[0], share("bakery", 168, 8, 32));
+    store.staff.refund("r3", "v1", &[("bread".into(), 2)], "stale", now_us).unwrap();
+    assert_eq!(store.settle().trip.net().minor, shares(&store).iter().map(|s| s.paid_minor).sum::<i64>());
+    assert_eq!(shares(&store), [share("bakery", 0, 0, 0), share("store", 299, 27, 0)]);
     let signed = store_sync::signed::receipt_document(&store.reader, "v1").unwrap().unwrap();
-    assert_eq!((&signed["lines"][0]["amount_minor"], &signed["paid_minor"]), (&json!(252), &json!(551)));
+    assert_eq!((&signed["lines"][0]["amount_minor"], &signed["paid_minor"]), (&json!(252), &json!(299)));
+    store.is_sound();
+}
+
+/// Coupons and points that a shopper shows count once, for the next receipt, as far as they are there.
+#[test]
+fn what_a_shopper_shows_counts_for_the_next_receipt_and_once() {
+    let mut store = Store::new(0);
+    let rules = json!({
+        "coupons": [{"code": "HALF", "off": {"share_bp": 5000}, "everyone": false}],
+        "loyalty": {"spend_per_point_minor": 100, "point_worth_minor": 10}
+    });
+    assert_eq!(store.rules(1, rules), None);
+    let wanted =
+        |codes: &[&str], points| ShownRow { codes: codes.iter().map(ToString::to_string).collect(), points };
+    let visit = |store: &mut Store, visit: &str, from_s: i64, credential: &str, lines: Vec<Line>| {
+        let EventBody::VisitClosed(mut body) = closed(visit, from_s, from_s + 40, lines) else {
+            unreachable!()
+        };
+        let credential = Some(credential.to_owned());
+        store.tell(EventBody::VisitOpened(VisitOpened {
+            visit: visit.into(),
+            credential: credential.clone(),
+            party: 1,
+        }));
+        body.credential = credential;
+        store.tell(EventBody::VisitClosed(body));
+        store.receipt(visit)
+    };
+    let milk = |n| vec![line("milk", n, 0.99, false)];
+    let now_us = store.now_us;
+    assert_eq!(visit(&mut store, "v1", 60, "ann", milk(5)).charge_minor, 995, "nobody has shown anything");
+    assert_eq!(store.reader.purse("ann", now_us).unwrap().points, 9);
+    for (shown, why) in [
+        (wanted(&["THIRD"], 0), "there is no coupon \"THIRD\""),
+        (wanted(&[], 10), "9 points are there, not 10"),
+        (wanted(&[], u64::MAX), "9 points are there"),
+    ] {
+        let refused = store.staff.show("ann", &shown, now_us);
+        assert!(matches!(&refused, Err(LedgerError::Refused(told)) if told.contains(why)), "{refused:?}");
+    }
+    store.staff.show("ann", &wanted(&["HALF"], 2), now_us).unwrap();
+    store.staff.show("ann", &wanted(&["HALF"], 9), now_us).unwrap();
+    assert_eq!(store.reader.purse("ann", now_us).unwrap().shown, wanted(&["HALF"], 9));
+    // Somebody else's receipt takes nothing of it.
+    assert_eq!(visit(&mut store, "v2", 70, "bob", milk(2)).charge_minor, 398);
+    let basket = || vec![line("milk", 2, 0.99, false), line("tea", 2, 0.4, true)];
+    let receipt = visit(&mut store, "v3", 120, "ann", basket());
+    // 796 in all, half off, 90 for the points: 308, shared by both lines.
+    assert_eq!((receipt.charge_minor, receipt.in_review_minor), (154, 154));
+    assert_eq!(receipt.lines[0].steps[2].why, PriceWhy::Points(9));
+    let purse = store.reader.purse("ann", now_us).unwrap();
+    assert_eq!((purse.points, purse.shown), (1, ShownRow::default()), "9 are gone, 1 was earned");
+    // The same visit closed anew is priced by the same; the next one is not.
+    assert_eq!(visit(&mut store, "v3", 120, "ann", milk(2)).charge_minor, 109);
+    assert_eq!(visit(&mut store, "v4", 180, "ann", milk(2)).charge_minor, 398);
+    // An answer is priced with what was used, although it is shown no more.
+    store.staff.show("ann", &wanted(&["HALF"], 0), now_us).unwrap();
+    visit(&mut store, "v5", 240, "ann", basket());
+    store.staff.answer("v5", "tea", 1, now_us).unwrap();
+    store.catch_up();
+    assert_eq!(store.reader.settled("v5").unwrap().answers[0].charge_minor, 99);
+    // Who is forgotten shows nothing.
+    store.staff.show("ann", &wanted(&["HALF"], 0), now_us).unwrap();
+    store_sync::ledger::personal::forget(store.ledger.path(), "ann", now_us).unwrap();
+    store.catch_up();
+    assert_eq!(
+        store.reader.purse("ann", now_us).unwrap(),
+        PurseRow { point_worth_minor: Some(10), ..PurseRow::default() }
+    );
     store.is_sound();
 }
 
@@ -404,7 +485,6 @@ fn rules_that_are_none_are_refused_with_the_field() {
         ),
         (coupon(json!({"share_bp": 10_001}), true), "share_bp is 10001"),
         (coupon(json!({"amount_minor": 0}), true), "amount_minor is 0"),
-        (coupon(json!({"amount_minor": 5}), false), "everyone is false"),
         (
             json!({"taxes": [{"class": "a", "rate_bp": 1}, {"class": "a", "rate_bp": 2}]}),
             "\"a\" stands there twice",

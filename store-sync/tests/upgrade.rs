@@ -15,6 +15,9 @@ const VERSION_1: &str = include_str!("upgrade/v1.sql");
 /// The same ledger as the version before step 3 had brought it up to date.
 const VERSION_2: &str = include_str!("upgrade/v2.sql");
 
+/// The same ledger as the version before step 4 had brought it up to date.
+const VERSION_3: &str = include_str!("upgrade/v3.sql");
+
 fn of_version(dump: &str, dir: &Path) -> std::path::PathBuf {
     let path = dir.join("ledger.sqlite");
     rusqlite::Connection::open(&path).unwrap().execute_batch(dump).unwrap();
@@ -23,7 +26,7 @@ fn of_version(dump: &str, dir: &Path) -> std::path::PathBuf {
 
 #[test]
 fn every_version_keeps_each_event_conflict_loss_and_what_the_cloud_has() {
-    for dump in [VERSION_1, VERSION_2] {
+    for dump in [VERSION_1, VERSION_2, VERSION_3] {
         keeps_everything(dump);
     }
 }

@@ -159,6 +159,55 @@ function Basket() {
   );
 }
 
+/** Coupons and points that count for the next receipt. */
+function Purse() {
+  const purse = me.value?.purse;
+  const code = useSignal("");
+  const told = useSignal("");
+  if (!purse) return null;
+  const show = async (codes: string[], points: number) => {
+    try {
+      await post("/api/me/show", { codes, points });
+      told.value = "";
+      code.value = "";
+      await read();
+    } catch (error) {
+      told.value = (error as Error).message;
+    }
+  };
+  const add = (e: Event) => {
+    e.preventDefault();
+    if (code.value.trim()) void show([...purse.shown_codes, code.value.trim()], purse.shown_points);
+  };
+  return (
+    <section class="panel" aria-labelledby="purse">
+      <h2 id="purse">{t("me.purse")}</h2>
+      <p class="when">{t("me.purseWhy")}</p>
+      {purse.shown_codes.length > 0 && (
+        <ul class="mine">
+          {purse.shown_codes.map((c) => (
+            <li key={c} class="shown">
+              <span class="name">{t("price.coupon", { name: c })}</span>
+              <button type="button" class="small" aria-label={t("me.takeBack", { code: c })} onClick={() => void show(purse.shown_codes.filter((o) => o !== c), purse.shown_points)}>{t("me.remove")}</button>
+            </li>
+          ))}
+        </ul>
+      )}
+      <form class="row" onSubmit={add}>
+        <label>{t("me.coupon")} <input value={code.value} maxLength={64} autocomplete="off" onInput={(e) => (code.value = e.currentTarget.value)} /></label>
+        <button>{t("me.showCoupon")}</button>
+      </form>
+      {purse.point_worth_minor !== null && (
+        <label class="row">
+          <input type="checkbox" checked={purse.shown_points > 0} disabled={purse.points === 0} onChange={(e) => void show(purse.shown_codes, e.currentTarget.checked ? purse.points : 0)} />
+          {t("me.redeem", { n: purse.points, amount: money(purse.points * purse.point_worth_minor) })}
+        </label>
+      )}
+      <p role="alert" class="flag">{told.value}</p>
+    </section>
+  );
+}
+
 /** Gives the browser a signed receipt as a file. */
 async function keep(visit: string) {
   const signed = await get<unknown>(`/api/me/receipts/${encodeURIComponent(visit)}/signed`);
@@ -312,7 +361,7 @@ function App() {
         <h1 class="unseen">Linefree</h1>
         <p role="status" class={offline.value ? "offline" : "unseen"}>{offline.value && t("me.offline")}</p>
         {tab.value === "enter" && <Enter />}
-        {tab.value === "basket" && <Basket />}
+        {tab.value === "basket" && <><Basket /><Purse /></>}
         {tab.value === "receipts" && <Receipts />}
         {tab.value === "privacy" && <Privacy />}
       </main>

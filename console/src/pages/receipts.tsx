@@ -78,6 +78,9 @@ function Detail({ visit }: { visit: string }) {
           <div><dt>{t("receipts.answered")}</dt><dd>{money(m.answered_minor)}</dd></div>
           <div><dt>{t("receipts.review")}</dt><dd>{money(m.open_minor)}</dd></div>
           <div><dt>{t("receipts.refunded")}</dt><dd>{money(m.refunded_minor)}</dd></div>
+          {m.sellers.some((s) => s.seller !== "store") && m.sellers.map((s) => (
+            <div key={s.seller}><dt>{t("receipts.seller", { seller: s.seller })}</dt><dd>{money(s.paid_minor - s.commission_minor)}{s.commission_minor > 0 && ` (${t("receipts.commission", { amount: money(s.commission_minor) })})`}</dd></div>
+          ))}
           {m.contested_minor > 0 && <div><dt>{t("receipts.dispute")}</dt><dd class="flag">{money(m.contested_minor)}</dd></div>}
           {p && <div><dt>{t("receipts.payment")}</dt><dd>{t(`pay.${p.state === "open" && p.settled ? "settled" : p.state}`, { amount: money(p.contested_minor) })}</dd></div>}
         </dl>

@@ -338,3 +338,44 @@ impl SqliteEvents {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Databases of every earlier version are brought up to date with what they hold, and a receipt is found by its visit.
+    #[test]
+    fn every_earlier_version_is_brought_up_to_date() {
+        for version in [1, 2] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("cloud.sqlite");
+            let old = Connection::open(&path).unwrap();
+            for schema in &[include_str!("schema/1.sql"), include_str!("schema/2.sql")][..version] {
+                old.execute_batch(schema).unwrap();
+            }
+            old.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
+            let event = json!({"id": "x", "type": "org.linefree.visit.closed.v1", "data": {"visit": "v1", "left_us": 2}});
+            old.execute(
+                "INSERT INTO events (store, event_id, type, event, received_us) VALUES ('nano', 'x', ?, ?, 1)",
+                params![event["type"].as_str(), event.to_string()],
+            )
+            .unwrap();
+            drop(old);
+            let events = SqliteEvents::open(&path).unwrap();
+            assert_eq!(events.receipts("nano", 9).unwrap(), [json!({"visit": "v1", "left_us": 2})]);
+            let kinds = super::super::receipts::KINDS.map(|k| format!("'{k}'")).join(", ");
+            let plan: String = events
+                .conn
+                .query_row(
+                    &format!(
+                        "EXPLAIN QUERY PLAN SELECT event FROM events WHERE store = 'nano'
+                         AND event ->> '$.data.visit' IS 'v1' AND type IN ({kinds}) ORDER BY position"
+                    ),
+                    [],
+                    |r| r.get("detail"),
+                )
+                .unwrap();
+            assert!(plan.contains("events_of_receipts"), "{plan}");
+        }
+    }
+}

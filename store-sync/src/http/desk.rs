@@ -112,6 +112,21 @@ pub(super) struct Money {
     answers: Vec<Answered>,
     refunds: Vec<Refund>,
     contests: Vec<Contest>,
+    /// What each seller is owed of it: sums to what was charged and answered less what went back. Shoppers are not told.
+    pub(super) sellers: Vec<Share>,
+}
+
+/// A seller's share.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Share {
+    /// Who; `store` for the store itself.
+    seller: String,
+    /// Paid for the seller's lines and not paid back, with tax.
+    paid_minor: i64,
+    /// The tax in it.
+    tax_minor: i64,
+    /// What the store keeps.
+    commission_minor: i64,
 }
 
 /// An answered review: how many are paid, what they cost, and how that came about.
@@ -346,12 +361,12 @@ pub(super) async fn money_of(context: &Context, visit: String) -> Result<Money, 
     let found = context
         .ask(move |ledger| {
             Ok(match ledger.payment(&asked)? {
-                Some(payment) => Some((payment, ledger.settled(&asked)?)),
+                Some(payment) => Some((payment, ledger.settled(&asked)?, ledger.shares(&asked)?)),
                 None => None,
             })
         })
         .await?;
-    let (payment, money) = found.ok_or(Trouble::NotFound("this visit has no receipt"))?;
+    let (payment, money, shares) = found.ok_or(Trouble::NotFound("this visit has no receipt"))?;
     let contests = context.at_desk(move |desk| desk.contests(Some(&visit))).await?;
     let quantity = |(sku, quantity)| RefundQuantity { sku, quantity };
     Ok(Money {
@@ -383,6 +398,15 @@ pub(super) async fn money_of(context: &Context, visit: String) -> Result<Money, 
             })
             .collect(),
         contests,
+        sellers: shares
+            .into_iter()
+            .map(|s| Share {
+                seller: s.seller,
+                paid_minor: s.paid_minor,
+                tax_minor: s.tax_minor,
+                commission_minor: s.commission_minor,
+            })
+            .collect(),
     })
 }
 

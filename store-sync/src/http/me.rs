@@ -13,6 +13,7 @@ use super::{Context, Trouble};
 use crate::clock::wall_us;
 use crate::desk::accounts::Person;
 use crate::ledger::LedgerError;
+use crate::ledger::shown::ShownRow;
 
 /// What a shopper sees.
 #[derive(Debug, Serialize, ToSchema)]
@@ -28,6 +29,31 @@ pub(super) struct Me {
     cart: Option<Cart>,
     /// Receipts, youngest first, with what became of their money.
     receipts: Vec<MyReceipt>,
+    /// Points, and what is shown for the next receipt.
+    purse: Purse,
+}
+
+/// What the shopper has, and shows for the next receipt.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Purse {
+    /// Points that were earned and not redeemed yet.
+    points: u64,
+    /// What a point takes off, minor units; `null` where the store gives none.
+    point_worth_minor: Option<i64>,
+    /// Codes of coupons that are shown.
+    shown_codes: Vec<String>,
+    /// Points that are to be redeemed.
+    shown_points: u64,
+}
+
+/// What is to be shown for the next receipt, instead of what was shown before.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Show {
+    /// Codes of coupons.
+    codes: std::collections::BTreeSet<String>,
+    /// Points to be redeemed; a receipt takes no more than it costs.
+    points: u64,
 }
 
 /// A receipt with its money.
@@ -65,7 +91,7 @@ pub(super) async fn me(
 ) -> Result<Json<Me>, Trouble> {
     let credential = own(&person)?;
     let asked = credential.clone();
-    let (cart, receipts) = context
+    let (cart, receipts, purse) = context
         .ask(move |ledger| {
             let (open, closed) = ledger.visits_of(&asked)?;
             let cart = match open {
@@ -76,17 +102,44 @@ pub(super) async fn me(
             for visit in closed {
                 receipts.extend(ledger.receipt(&visit)?);
             }
-            Ok((cart, receipts))
+            Ok((cart, receipts, ledger.purse(&asked, wall_us())?))
         })
         .await?;
     let mut mine = Vec::new();
     for receipt in receipts {
-        let money = money_of(&context, receipt.visit.clone()).await?;
+        let mut money = money_of(&context, receipt.visit.clone()).await?;
+        // What sellers and the store have agreed is between them.
+        money.sellers.clear();
         mine.push(MyReceipt { receipt: receipt.into(), money });
     }
     let map = &context.map;
     let (store, timezone, currency) = (map.name.clone(), map.timezone.clone(), map.currency.clone());
-    Ok(Json(Me { store, timezone, currency, credential, cart: cart.map(Into::into), receipts: mine }))
+    let purse = Purse {
+        points: purse.points,
+        point_worth_minor: purse.point_worth_minor,
+        shown_codes: purse.shown.codes.into_iter().collect(),
+        shown_points: purse.shown.points,
+    };
+    let cart = cart.map(Into::into);
+    Ok(Json(Me { store, timezone, currency, credential, cart, receipts: mine, purse }))
+}
+
+/// Shows coupons and points for the shopper's next receipt.
+#[utoipa::path(post, path = "/api/me/show", request_body = Show, responses((status = 200, description = "Noted.", body = bool, content_type = "application/json")))]
+pub(super) async fn show(
+    State(context): State<Context>,
+    Extension(person): Extension<Person>,
+    Json(asked): Json<Show>,
+) -> Result<Json<bool>, Trouble> {
+    let credential = own(&person)?;
+    let detail = format!("{} coupons, {} points", asked.codes.len(), asked.points);
+    let wanted = ShownRow { codes: asked.codes, points: asked.points };
+    context
+        .decide(&person, "shopper.show", "a shopper", &detail, move |staff| {
+            staff.show(&credential, &wanted, wall_us())
+        })
+        .await?;
+    Ok(Json(true))
 }
 
 /// The shopper's own receipt as a document that proves itself: the same that staff can give out.

@@ -417,6 +417,7 @@ pub fn router(context: Context) -> Router {
         .route("/api/me/payments", get(payments::my_payments))
         .route("/api/me/entry", post(entering::entry))
         .route("/api/me/receipts/{visit}/signed", get(me::signed))
+        .route("/api/me/show", post(me::show))
         .route("/api/me/contest", post(me::contest))
         .route("/api/me/forget", post(me::forget))
         .route("/api/entry/refused", get(entering::refused))

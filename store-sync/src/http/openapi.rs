@@ -90,6 +90,7 @@ use super::{
         me::me,
         entering::entry,
         me::signed,
+        me::show,
         me::contest,
         me::forget,
         entering::check_entry,

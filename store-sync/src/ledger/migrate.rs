@@ -27,6 +27,7 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("schema/1.sql"), code: None },
     Step { sql: include_str!("schema/2.sql"), code: Some(carry_over_to_2) },
     Step { sql: include_str!("schema/3.sql"), code: None },
+    Step { sql: include_str!("schema/4.sql"), code: None },
 ];
 
 /// "LFLG": marks the file as a Linefree ledger for `file` and for ourselves.

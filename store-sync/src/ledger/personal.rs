@@ -36,6 +36,7 @@ pub fn forget(ledger: &Path, credential: &str, now_us: i64) -> Result<Forgotten,
     let doing = "forgetting a shopper";
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).doing(doing)?;
     let (mut visits, mut events) = (Vec::new(), 0);
+    let shown = tx.execute("DELETE FROM shown WHERE credential = ?", [credential]).doing(doing)?;
     {
         let mut statement = tx
             .prepare(
@@ -54,6 +55,10 @@ pub fn forget(ledger: &Path, credential: &str, now_us: i64) -> Result<Forgotten,
         }
     }
     if events == 0 {
+        // Somebody may have shown a coupon and never come.
+        if shown > 0 {
+            tx.commit().doing(doing)?;
+        }
         return Err(LedgerError::Refused("no event of this ledger holds that credential".into()));
     }
     for visit in &visits {

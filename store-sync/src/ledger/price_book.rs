@@ -18,19 +18,21 @@ use linefree_bus::payload::{
 };
 use linefree_domain::pricing::{
     BasketLine, Coupon, Deal, GroupPrice, Loyalty, MultiBuy, Off, PriceRules, PricedReceipt, Shown, Why,
+    tax_included,
 };
 use linefree_domain::units::Money;
 use rusqlite::Transaction;
 
 use super::commands::StoreFacts;
 use super::rows::ReceiptRow;
+use super::shown::{self, ShownRow};
 use super::sound::unsound;
 use super::unit_prices::{PriceList, PriceLists};
 use super::{Doing, LedgerError, LedgerReader, own};
 use crate::cloud::command::{Command, CommandBody};
 
 /// Whose products are that are not said to be anybody's.
-const OWN_SELLER: &str = "store";
+pub(super) const OWN_SELLER: &str = "store";
 /// The tax class of products that are not said to have another.
 const STANDARD: &str = "standard";
 /// The version that stands for no rules.
@@ -119,9 +121,6 @@ pub(super) fn check(
         }
         for sku in &c.skus {
             sku_is_known(&format!("{at}.skus"), sku)?;
-        }
-        if !c.everyone {
-            return Err(format!("{at}.everyone is false: shoppers cannot show codes in this store yet"));
         }
     }
     if let Some(l) = rules.loyalty {
@@ -220,11 +219,20 @@ fn core_of(rules: &told::PriceRules) -> (PriceRules, Shown) {
     (core, shown)
 }
 
+/// The tax in an amount that was paid for a product whose price includes it.
+pub(super) fn tax_in(rules: &told::PriceRules, sku: &str, paid_minor: i64) -> i64 {
+    let class = rules.sold_as.iter().find(|s| s.sku == sku).and_then(|s| s.tax_class.as_deref());
+    let class = class.unwrap_or(STANDARD);
+    let rate_bp = rules.taxes.iter().find(|t| t.class == class).map_or(0, |t| t.rate_bp);
+    tax_included(Money::from_minor(paid_minor), rate_bp).map_or(0, |tax| tax.minor)
+}
+
 /// A line to be priced: SKU, quantity, unit price in minor units.
 type Bare<'a> = (&'a str, u32, i64);
 
 fn price<'a>(
     rules: &told::PriceRules,
+    own: &ShownRow,
     lines: impl Iterator<Item = Bare<'a>>,
 ) -> Result<(PriceRules, PricedReceipt), String> {
     let sold: BTreeMap<&str, &told::SoldAs> = rules.sold_as.iter().map(|s| (s.sku.as_str(), s)).collect();
@@ -241,7 +249,9 @@ fn price<'a>(
             }
         })
         .collect();
-    let (core, shown) = core_of(rules);
+    let (core, mut shown) = core_of(rules);
+    shown.codes.extend(own.codes.iter().cloned());
+    shown.redeem_points = own.points;
     let priced = core.price(&basket, &shown).map_err(|e| e.to_string())?;
     Ok((core, priced))
 }
@@ -296,8 +306,8 @@ fn rules_at(tx: &Transaction<'_>, at_us: i64) -> Result<Option<(u64, told::Price
 fn priced(
     event: &Event,
     closed: &VisitClosed,
-    version: u64,
-    rules: &told::PriceRules,
+    (version, rules): (u64, &told::PriceRules),
+    own: &ShownRow,
     list: Option<&PriceList>,
 ) -> Result<ReceiptPriced, String> {
     for (what, currency) in
@@ -310,7 +320,7 @@ fn priced(
     let commanded = |l: &told::Line| commanded_price(list, l);
     let bare =
         closed.lines.iter().map(|l| (l.sku.as_str(), l.quantity, commanded(l).unwrap_or(l.unit_price_minor)));
-    let (core, priced) = price(rules, bare)?;
+    let (core, priced) = price(rules, own, bare)?;
     let both = || closed.lines.iter().zip(&priced.lines);
     let sum =
         |review: bool| -> i64 { both().filter(|(l, _)| l.review == review).map(|(_, p)| p.paid.minor).sum() };
@@ -373,7 +383,8 @@ pub(super) fn price_closed(
         None if closed.lines.iter().all(|l| commanded_price(list.as_deref(), l).is_none()) => return Ok(()),
         None => (NO_RULES, told::PriceRules { currency: closed.currency.clone(), ..Default::default() }),
     };
-    let body = priced(event, closed, version, &rules, list.as_deref())
+    let own = shown::take(tx, &closed.visit, closed.credential.as_deref())?;
+    let body = priced(event, closed, (version, &rules), &own, list.as_deref())
         .map(|priced| EventBody::ReceiptPriced(Box::new(priced)))
         .and_then(|body| unsound(&body).map(|()| body));
     match body {
@@ -415,7 +426,8 @@ pub(super) fn price_answer(
         .lines
         .iter()
         .map(|l| (l.sku.as_str(), if l.sku == sku { quantity } else { l.quantity }, l.unit_price_minor));
-    Ok(price(&rules.rules, bare).map(|(_, priced)| {
+    let used = ShownRow::used(&receipt.lines);
+    Ok(price(&rules.rules, &used, bare).map(|(_, priced)| {
         let of = priced.lines.iter().find(|p| p.line.sku == sku);
         of.map_or_else(|| (0, Vec::new()), |p| (p.paid.minor, steps(p)))
     }))

@@ -29,6 +29,10 @@ impl Staff {
         Ok(Self(Decider::open(ledger, facts)?))
     }
 
+    pub(super) fn decider(&mut self) -> &mut Decider {
+        &mut self.0
+    }
+
     /// How many of a line in review the shopper pays for. Returns the event's place.
     ///
     /// # Errors
