@@ -14,9 +14,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::jetstream::ContextBuilder;
 use async_nats::jetstream::context::{Context, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
@@ -35,11 +37,12 @@ use crate::downlink::AskCommands;
 /// How long an answer is waited for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long a stream's acknowledgement is waited for at first; twice as long after each that did not come in time, up to
-/// [`MOST_PATIENT`] doublings. A server that died answers never, so the first wait is short; but when a whole chain comes
-/// back at once, acknowledgements stand in a queue, and whoever gives up too early only makes that longer.
-const ACK_WITHIN: Duration = Duration::from_secs(10);
-const MOST_PATIENT: u32 = 2;
+/// How long a stream's acknowledgement is waited for on a connection that stands. Long, because when a whole chain comes
+/// back at once acknowledgements stand in a queue, and whoever gives up and sends again only makes that longer.
+const ACK_WITHIN: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether the connection still stands: an answer to one that broke never comes.
+const STANDS_EVERY: Duration = Duration::from_millis(250);
 
 /// How batches are packed. Whoever reads the stream must know it before stores send it: readers are upgraded first.
 const PACKING: Packing = Packing::Zstd;
@@ -150,12 +153,11 @@ impl TrunkUrl {
     /// JetStream with our patience, in the domain that the address names.
     #[must_use]
     pub fn jetstream(&self, client: Client) -> Context {
-        self.patient(client, 0)
+        self.within(client, ANSWER_WITHIN)
     }
 
-    fn patient(&self, client: Client, missed: u32) -> Context {
-        let ack_within = ACK_WITHIN * 2_u32.pow(missed.min(MOST_PATIENT));
-        let patient = ContextBuilder::new().timeout(ANSWER_WITHIN).ack_timeout(ack_within);
+    fn within(&self, client: Client, answer_within: Duration) -> Context {
+        let patient = ContextBuilder::new().timeout(answer_within).ack_timeout(ACK_WITHIN);
         match &self.domain {
             Some(domain) => patient.domain(domain).build(client),
             None => patient.build(client),
@@ -243,15 +245,12 @@ impl Span {
     }
 }
 
-/// What is known from one opening of the way to the next: how much of a ledger the stream has (what it had, and batches
-/// that were acknowledged since), and how patient one has to be.
+/// How much of a ledger the stream has: what it had, and batches that were acknowledged since.
 #[derive(Debug, Clone, Default)]
 pub struct Coverage {
     ledger: Uuid,
     reached: u64,
     ahead: BTreeMap<u64, u64>,
-    /// Acknowledgements that did not come in time; those that came count against them.
-    missed: u32,
 }
 
 impl Coverage {
@@ -277,6 +276,7 @@ impl Coverage {
 
 /// One store's way into the stream.
 pub struct StoreLane {
+    client: Client,
     context: Context,
     stream: Stream,
     subject: String,
@@ -296,14 +296,19 @@ impl StoreLane {
         store: &str,
         has: Coverage,
     ) -> Result<Self, DeliveryError> {
-        let context = url.patient(client, has.missed);
-        let stream = url.open_stream(&context).await?;
-        let mut lane = Self { context, stream, subject: url.subject(store, "events"), follows: 0, has };
-        if lane.look().await?.is_none() {
-            // The stream never had anything of this store, or was lost with it.
-            lane.has = Coverage { missed: lane.has.missed, ..Coverage::of(lane.has.ledger, 0) };
-        }
-        Ok(lane)
+        while_it_stands(&client.clone(), async {
+            // Whoever opens the way anew stands in the same queue as acknowledgements.
+            let context = url.within(client.clone(), ACK_WITHIN);
+            let stream = url.open_stream(&context).await?;
+            let subject = url.subject(store, "events");
+            let mut lane = Self { client, context, stream, subject, follows: 0, has };
+            if lane.look().await?.is_none() {
+                // The stream never had anything of this store, or was lost with it.
+                lane.has = Coverage::of(lane.has.ledger, 0);
+            }
+            Ok(lane)
+        })
+        .await
     }
 
     /// What the stream has of the ledger, for opening the way anew after a failure.
@@ -335,6 +340,11 @@ impl StoreLane {
     /// # Errors
     /// [`DeliveryError`]; the batch may or may not have arrived.
     pub async fn deliver(&mut self, batch: &[u8]) -> Result<u64, DeliveryError> {
+        let client = self.client.clone();
+        while_it_stands(&client, self.send(batch)).await
+    }
+
+    async fn send(&mut self, batch: &[u8]) -> Result<u64, DeliveryError> {
         let span =
             Span::of(batch).map_err(|why| DeliveryError::Nonsense(format!("this batch of ours: {why}")))?;
         let packed = PACKING.pack(batch).map_err(|e| unreachable(&e))?;
@@ -352,7 +362,6 @@ impl StoreLane {
                 // Of a duplicate, it is the first one's position.
                 self.follows = ack.sequence.max(self.follows);
                 self.has.add(&span);
-                self.has.missed = self.has.missed.saturating_sub(1);
                 Ok(self.has.reached)
             }
             Err(e) => match e.kind() {
@@ -366,10 +375,6 @@ impl StoreLane {
                     }
                     Err(DeliveryError::Unreachable("the stream had more of this store than was known".into()))
                 }
-                PublishErrorKind::TimedOut => {
-                    self.has.missed = self.has.missed.saturating_add(1).min(MOST_PATIENT);
-                    Err(unreachable(&e))
-                }
                 PublishErrorKind::MaxPayloadExceeded => Err(DeliveryError::Refused {
                     status: 413,
                     told: "the batch is too large for the trunk".into(),
@@ -377,6 +382,27 @@ impl StoreLane {
                 _ => Err(unreachable(&e)),
             },
         }
+    }
+}
+
+/// Waits for something on a connection, and not longer than that connection stands. What is given up may still arrive.
+async fn while_it_stands<T>(
+    client: &Client,
+    work: impl Future<Output = Result<T, DeliveryError>>,
+) -> Result<T, DeliveryError> {
+    let connects = || client.statistics().connects.load(Ordering::Relaxed);
+    let before = connects();
+    let broke = async {
+        loop {
+            tokio::time::sleep(STANDS_EVERY).await;
+            if connects() != before || client.connection_state() == State::Disconnected {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = broke => Err(DeliveryError::Unreachable("the connection broke".into())),
     }
 }
 

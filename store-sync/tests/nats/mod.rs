@@ -69,9 +69,13 @@ impl Cluster {
                     let client = url.connect("test", None).await?;
                     url.open_stream(&url.jetstream(client)).await
                 };
-                match made.await {
-                    Ok(_) => return,
-                    Err(e) => assert!(began.elapsed() < AT_MOST, "the cluster has no leader: {e}"),
+                // Before there is a leader nobody answers.
+                match tokio::time::timeout(Duration::from_secs(1), made).await {
+                    Ok(Ok(_)) => return,
+                    other => {
+                        let told = other.map(|made| made.err());
+                        assert!(began.elapsed() < AT_MOST, "the cluster has no leader: {told:?}");
+                    }
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
