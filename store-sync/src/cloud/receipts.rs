@@ -115,7 +115,7 @@ mod tests {
 
     const EPOCH: &str = "019b0000-0000-7000-8000-000000000001";
 
-    fn event(kind: &str, source: &str, seq: u64, data: Value) -> Value {
+    fn event(kind: &str, source: &str, seq: u64, data: &Value) -> Value {
         json!({"specversion": "1.0", "id": format!("{source}/{EPOCH}/{seq}"), "source": "/stores/nano",
                "type": format!("org.linefree.{kind}.v1"), "time": "2026-01-28T22:24:00.000001Z", "data": data})
     }
@@ -128,7 +128,7 @@ mod tests {
         let data = json!({"visit": "v1", "credential": "c", "entered_us": 1, "left_us": 2, "currency": "EUR",
             "lines": [line("a", charge, false), line("b", 300, true)], "charge_minor": charge,
             "in_review_minor": 300});
-        event("visit.closed", "floor-1", seq, data)
+        event("visit.closed", "floor-1", seq, &data)
     }
 
     fn priced(seq: u64, of: u64, charge: i64) -> Value {
@@ -136,13 +136,13 @@ mod tests {
         let data = json!({"visit": "v1", "closed_source": "floor-1", "closed_epoch": EPOCH, "closed_seq": of,
             "version": 7, "currency": "EUR", "lines": [line("a", charge), line("b", 250)],
             "charge_minor": charge, "in_review_minor": 250, "points_earned": 3, "sellers": []});
-        event("receipt.priced", "ledger", seq, data)
+        event("receipt.priced", "ledger", seq, &data)
     }
 
     fn answered(seq: u64, charge: i64) -> Value {
         let data =
             json!({"visit": "v1", "sku": "b", "quantity": 1, "currency": "EUR", "charge_minor": charge});
-        event("review.answered", "ledger", seq, data)
+        event("review.answered", "ledger", seq, &data)
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
             priced(3, 2, 1),
             answered(4, 300),
             answered(5, 250),
-            event("refund.issued", "ledger", 6, refund),
+            event("refund.issued", "ledger", 6, &refund),
         ];
         for _ in 0..events.len() {
             events.rotate_left(1);
@@ -176,7 +176,7 @@ mod tests {
         let receipt = receipt_of(&[closed(1, 199)]).unwrap();
         assert_eq!((&receipt["charge_minor"], &receipt["owed_minor"]), (&json!(199), &json!(199)));
         assert_eq!(receipt.get("rules_version"), None);
-        let odd = event("visit.closed", "floor-1", 1, json!({"visit": "v1", "newer": true}));
+        let odd = event("visit.closed", "floor-1", 1, &json!({"visit": "v1", "newer": true}));
         assert_eq!(receipt_of(&[odd]), Some(json!({"visit": "v1", "newer": true})));
         assert_eq!(receipt_of(&[answered(1, 5)]), None);
     }

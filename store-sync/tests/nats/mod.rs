@@ -73,7 +73,7 @@ impl Cluster {
                 match tokio::time::timeout(Duration::from_secs(1), made).await {
                     Ok(Ok(_)) => return,
                     other => {
-                        let told = other.map(|made| made.err());
+                        let told = other.map(Result::err);
                         assert!(began.elapsed() < AT_MOST, "the cluster has no leader: {told:?}");
                     }
                 }
