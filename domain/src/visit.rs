@@ -421,7 +421,9 @@ impl Visits {
         for passed in due {
             let found = match &passed.credential {
                 Some(credential) => {
-                    let at = self.open.iter().position(|v| v.credential.as_ref() == Some(credential));
+                    let is =
+                        |v: &Visit| v.credential.as_ref() == Some(credential) && v.entered <= passed.time;
+                    let at = self.open.iter().position(is);
                     at.map(|i| (i, None))
                 }
                 None => match self.who_left(&passed, layout, floor) {

@@ -122,6 +122,14 @@ fn assignments(site: &Site) -> anyhow::Result<Vec<Assignment>> {
     Ok(assignments)
 }
 
+/// Where a process begins to number tracks: no camera has as many a second, so one that begins again uses no number of
+/// those that the floor may remember.
+fn first_track() -> u32 {
+    const A_SECOND: u32 = 4_096;
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    (since.as_secs() as u32).wrapping_mul(A_SECOND)
+}
+
 /// One camera's thread.
 struct Watch {
     site: Site,
@@ -139,6 +147,8 @@ impl Watch {
         let recorded = site.recording.as_ref().map(|r| r.manifest.start);
         let start = recorded.unwrap_or_default().plus_s(self.offset_s);
         let mut pacer = recorded.map(|at| Pacer::new(site.pace, at, self.tap.progress.clone()));
+        // A recording tells the same each time.
+        let first_track = recorded.map_or_else(first_track, |_| 0);
         let mut last = start;
         loop {
             if *site.stop.borrow() && recorded.is_none() {
@@ -163,7 +173,9 @@ impl Watch {
             last = people.time;
             // Before the camera's watermark: whoever has that has the views, too.
             self.look(people.time)?;
-            let message = Outgoing::People(convert::people_out(&people, layout));
+            let mut told = convert::people_out(&people, layout);
+            convert::renumber(&mut told, first_track);
+            let message = Outgoing::People(told);
             let mark = Outgoing::Watermark(Watermark::unnumbered(
                 self.device.source.as_str(),
                 people.time.micros,
