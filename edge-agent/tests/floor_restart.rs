@@ -192,13 +192,13 @@ impl World {
     fn hear(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Progress(mark) => self.progress_us = self.progress_us.max(mark.time_us),
-            Incoming::Event(event) if event.source == "floor-1" => {
-                if self.seen.insert((event.epoch, event.seq)) {
-                    match event.body {
-                        EventBody::VisitOpened(opened) => self.opened.push(opened.visit),
-                        EventBody::VisitClosed(closed) => self.receipts.push(closed),
-                        _ => {}
-                    }
+            Incoming::Event(event)
+                if event.source == "floor-1" && self.seen.insert((event.epoch, event.seq)) =>
+            {
+                match event.body {
+                    EventBody::VisitOpened(opened) => self.opened.push(opened.visit),
+                    EventBody::VisitClosed(closed) => self.receipts.push(closed),
+                    _ => {}
                 }
             }
             _ => {}

@@ -152,6 +152,13 @@ async fn a_store_with_a_serial_scale_and_a_gate_lives() {
     .await;
     assert_eq!((passed.credential.as_deref(), passed.party, passed.gate.as_str()), (Some("c1"), 2, "door"));
 
+    // At rest the scale's own noise is told: 0.56 g.
+    let noise_mg = wait_for(&mut inbox, "noise", |m| match m {
+        Incoming::Status(s) => s.counters.get("plate_noise_mg").copied(),
+        _ => None,
+    })
+    .await;
+    assert!((200..1_500).contains(&noise_mg), "{noise_mg}");
     load_g.store(5_000 - 538, Ordering::Relaxed);
     let lift = wait_for(&mut inbox, "lift", |m| match m {
         Incoming::Event(e) => match e.body {

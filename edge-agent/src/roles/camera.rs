@@ -72,7 +72,7 @@ pub(super) async fn run(site: Site) -> anyhow::Result<()> {
         let tap = tap_progress(inbox);
         let (site, handle) = (Arc::clone(&site), Handle::current());
         threads.spawn_blocking(move || {
-            Watch { site, vision, device, tap, handle, offset_s: assignment.offset_s }.run()
+            Watch { site, vision, device, tap, handle, offset_s: assignment.offset_s, age_ms: None }.run()
         });
     }
     let (mut frames, mut stages) = (0, Stages::default());
@@ -130,6 +130,14 @@ fn first_track() -> u32 {
     (since.as_secs() as u32).wrapping_mul(A_SECOND)
 }
 
+/// How old something is by the wall clock; nothing where a file is shown as a camera, with times of its own.
+fn age_ms(time: StoreTime) -> Option<u64> {
+    const MOST_MS: u64 = 3_600_000;
+    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
+    let age_us = i64::try_from(wall.as_micros()).ok()?.saturating_sub(time.micros);
+    u64::try_from(age_us / 1_000).ok().filter(|ms| *ms < MOST_MS)
+}
+
 /// One camera's thread.
 struct Watch {
     site: Site,
@@ -138,6 +146,8 @@ struct Watch {
     tap: ProgressTap,
     handle: Handle,
     offset_s: f64,
+    /// How old the newest frame was when its people were told, milliseconds; live cameras only.
+    age_ms: Option<u64>,
 }
 
 impl Watch {
@@ -191,6 +201,7 @@ impl Watch {
             } else {
                 self.device.client.publish(message)?;
                 self.device.client.publish(mark)?;
+                self.age_ms = age_ms(people.time);
             }
             if self.vision.frames().is_multiple_of(STATUS_EVERY) {
                 self.tell_status();
@@ -238,6 +249,9 @@ impl Watch {
             ("frames_detected".to_string(), looks.detected),
             ("frames_dropped".to_string(), self.vision.dropped()),
         ]);
+        if let Some(age_ms) = self.age_ms {
+            counters.insert("frame_age_ms".into(), age_ms);
+        }
         if let Some(clear) = self.vision.clear() {
             let percent = |share: f64| (share * 100.0).round().clamp(0.0, 1_000.0) as u64;
             counters.insert("sharpness_percent".into(), percent(clear.sharpness));
