@@ -13,8 +13,8 @@
 //! system chose for port 0 either, so a free port is probed first; another process could take it in between, which
 //! [`EmbeddedBroker::start`] notices and, for port 0, tries again with another one.
 //!
-//! Without a [`Login`] everybody who reaches the address may publish anything, so listen on loopback, or on a
-//! network of the store's own devices.
+//! It speaks no TLS, so it listens on loopback only, unless told that something which does TLS stands before it
+//! ([`BrokerConfig::behind_tls`]): the [`gatekeeper`](crate::gatekeeper) is that for other machines.
 
 use crate::codec::MAX_PAYLOAD_BYTES;
 use crate::url::{BusUrl, Login};
@@ -58,6 +58,15 @@ pub enum BrokerError {
         /// The last thing that was seen.
         why: String,
     },
+    /// Other machines would reach it without TLS.
+    #[error(
+        "the embedded broker on {addr} could be reached from other machines without TLS: let devices in by --guard, or \
+         listen on 127.0.0.1, or put a proxy that does TLS before it and say so with --broker-behind-tls"
+    )]
+    Exposed {
+        /// Which address.
+        addr: SocketAddr,
+    },
     /// Its thread could not be started.
     #[error("the embedded broker's thread: {0}")]
     Thread(std::io::Error),
@@ -72,6 +81,8 @@ pub struct BrokerConfig {
     pub login: Option<Login>,
     /// Connections at once; more are refused.
     pub max_connections: usize,
+    /// Something that does TLS stands before it: then, and only then, it may listen beyond loopback.
+    pub behind_tls: bool,
 }
 
 impl BrokerConfig {
@@ -84,7 +95,7 @@ impl BrokerConfig {
     /// On this address, without a login.
     #[must_use]
     pub fn on(listen: SocketAddr) -> Self {
-        Self { listen, login: None, max_connections: 1_000 }
+        Self { listen, login: None, max_connections: 1_000, behind_tls: false }
     }
 }
 
@@ -101,6 +112,9 @@ impl EmbeddedBroker {
     /// # Errors
     /// [`BrokerError`] when the address is taken or the broker does not answer.
     pub async fn start(config: BrokerConfig) -> Result<Self, BrokerError> {
+        if !config.listen.ip().is_loopback() && !config.behind_tls {
+            return Err(BrokerError::Exposed { addr: config.listen });
+        }
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -279,5 +293,16 @@ mod tests {
         let error = EmbeddedBroker::start(BrokerConfig::on(addr)).await.unwrap_err();
         assert!(matches!(error, BrokerError::Listen { .. }), "{error}");
         assert!(error.to_string().contains(&addr.to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn other_machines_are_listened_to_behind_tls_only() {
+        for everywhere in ["0.0.0.0:0", "[::]:0"] {
+            let config = BrokerConfig::on(everywhere.parse().unwrap());
+            let told = EmbeddedBroker::start(config).await.unwrap_err().to_string();
+            assert!(told.contains("without TLS") && told.contains("--broker-behind-tls"), "{told}");
+        }
+        let config = BrokerConfig { behind_tls: true, ..BrokerConfig::on("0.0.0.0:0".parse().unwrap()) };
+        assert!(EmbeddedBroker::start(config).await.unwrap().addr().ip().is_unspecified());
     }
 }

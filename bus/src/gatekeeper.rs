@@ -14,11 +14,12 @@
 //!
 //! # Limits
 //! MQTT 3.1.1. At most [`GatekeeperConfig::max_connections`] connections; a handshake and a CONNECT each have
-//! [`GREETING`]. Sessions are clean. A revoked certificate is refused at the next connection: [`Gatekeeper::reload`]
-//! takes new files.
+//! [`GREETING`]. Sessions are clean. The authority's and its own files are looked at every [`LOOK_EVERY`]: a renewed
+//! certificate is shown, and a revoked one refused, at the next connection after that.
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,11 +40,14 @@ use uuid::Uuid;
 
 use crate::acl::Acl;
 use crate::codec::MAX_PAYLOAD_BYTES;
-use crate::identity::{DeviceName, IdentityDir, IdentityError, server_config};
+use crate::identity::{DeviceName, IdentityDir, IdentityError, Stamps, server_config, stamps};
 use crate::url::Login;
 
 /// How long a handshake, and the CONNECT after it, may take.
 pub const GREETING: Duration = Duration::from_secs(10);
+
+/// How often it looks for renewed files.
+pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Packets of one device that are passed on in a second.
 pub const PACKETS_PER_S: f64 = 2_000.0;
 /// Bytes of one device that are passed on in a second.
@@ -103,12 +107,14 @@ impl Gatekeeper {
     /// # Errors
     /// [`GatekeeperError`] when a certificate or the address cannot be used.
     pub async fn start(config: GatekeeperConfig) -> Result<Self, GatekeeperError> {
+        let read = stamps(&Self::files(&config));
         let tls = Arc::new(Mutex::new(server_config(&config.identity, &config.source)?));
         let failed = |source| GatekeeperError::Listen { addr: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
         let gatekeeper = Self { addr, config, tls, denied: Arc::default() };
         tokio::spawn(gatekeeper.clone().accept(listener));
+        tokio::spawn(gatekeeper.clone().look(read));
         Ok(gatekeeper)
     }
 
@@ -132,6 +138,31 @@ impl Gatekeeper {
         let fresh = server_config(&self.config.identity, &self.config.source)?;
         *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
+    }
+
+    fn files(config: &GatekeeperConfig) -> [PathBuf; 4] {
+        let (dir, source) = (&config.identity, &config.source);
+        [dir.ca(), dir.crl(), dir.certificate(source), dir.key(source)]
+    }
+
+    /// Takes up renewed files.
+    async fn look(self, mut read: Stamps) {
+        let files = Self::files(&self.config);
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = stamps(&files);
+            if now == read {
+                continue;
+            }
+            match self.reload() {
+                Ok(()) => {
+                    tracing::info!("renewed certificates and lists are in force");
+                    read = now;
+                }
+                // Perhaps they are just being copied: those from before stay in force.
+                Err(error) => tracing::warn!(%error, "renewed certificates or lists are no use"),
+            }
+        }
     }
 
     async fn accept(self, listener: TcpListener) {

@@ -18,6 +18,8 @@ use crate::shelf::ShelfEvent;
 use crate::time::StoreTime;
 use crate::visit::{GatePassed, Visit, VisitConfig, Visits};
 
+mod outage;
+
 /// Limits and policies of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct StoreConfig {
@@ -53,6 +55,13 @@ pub enum Input {
     View(ProductView),
     /// Somebody whom no camera follows says what they do at a shelf, or how it ended.
     Handling(Handling),
+    /// Nobody watched: the program was away.
+    Unwatched {
+        /// Since when.
+        from: StoreTime,
+        /// Until when.
+        until: StoreTime,
+    },
 }
 
 impl Input {
@@ -64,6 +73,8 @@ impl Input {
             Self::View(view) => view.time,
             // Before every shelf event that may be part of it, however late it is told.
             Self::Handling(handling) => handling.from,
+            // Before anything that happened meanwhile.
+            Self::Unwatched { from, .. } => *from,
         }
     }
 
@@ -75,6 +86,7 @@ impl Input {
             Self::View(_) => (2, 0),
             Self::Handling(_) => (3, 0),
             Self::Shelf { event, .. } => (4, event.changes.first().map_or(0, |c| c.plate.0)),
+            Self::Unwatched { .. } => (5, 0),
         }
     }
 }
@@ -119,6 +131,8 @@ pub struct StoreCounters {
     pub views: u64,
     /// Declarations of handlings.
     pub handlings: u64,
+    /// Times in which nobody watched.
+    pub outages: u64,
     /// Inputs that came after their moment had passed; they are still used, at once.
     pub late: u64,
 }
@@ -137,6 +151,10 @@ pub struct Store {
     arrived: u64,
     now: Option<StoreTime>,
     carts: BTreeMap<VisitId, Vec<Line>>,
+    /// What carried visits were known to hold.
+    carried: BTreeMap<VisitId, Vec<Line>>,
+    /// The last time in which nobody watched.
+    outage: Option<outage::Outage>,
     /// Shelf events that wait for it to be settled who was there and stays there, oldest first.
     held: VecDeque<(u64, ShelfEvent)>,
     /// Looks of product vision of late, oldest first.
@@ -171,6 +189,8 @@ impl Store {
             arrived: 0,
             now: None,
             carts: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            outage: None,
             held: VecDeque::new(),
             views: VecDeque::new(),
             decisions: Vec::new(),
@@ -223,11 +243,12 @@ impl Store {
             Input::Gate(_) => self.counters.gates += 1,
             Input::View(_) => self.counters.views += 1,
             Input::Handling(_) => self.counters.handlings += 1,
+            Input::Unwatched { .. } => self.counters.outages += 1,
         }
         // The end of a handling is told at its end, and is news of its beginning; a view of what was handled is told
         // after it.
         let told_later = match &input {
-            Input::Handling(_) => true,
+            Input::Handling(_) | Input::Unwatched { .. } => true,
             Input::View(view) => {
                 self.now.is_none_or(|now| now.seconds_since(view.time) <= self.config.views_wait_s)
             }
@@ -284,6 +305,7 @@ impl Store {
             self.follow_floor();
             self.explain_held(now, PATIENCE_S);
             self.judge_handlings(now);
+            self.settle_outage(now);
             self.visits.advance(now, &self.layout, &self.floor);
             for (shopper, rival, probability) in self.visits.take_doubts() {
                 self.attribution.doubt_entries(shopper, rival, probability);
@@ -307,7 +329,10 @@ impl Store {
                     self.decisions.push(Decision::VisitOpened(visit));
                 }
             }
-            Input::Shelf { tag, event } => self.held.push_back((tag, event)),
+            Input::Shelf { tag, event } => {
+                self.note_touched(event.start(), event.end());
+                self.held.push_back((tag, event));
+            }
             Input::View(view) => {
                 if self.views.len() >= VIEWS_KEPT {
                     self.views.pop_front();
@@ -315,6 +340,7 @@ impl Store {
                 self.views.push_back(view);
             }
             Input::Handling(handling) => self.attribution.declare(handling),
+            Input::Unwatched { from, until } => self.interrupt(from, until),
         }
     }
 
@@ -396,7 +422,8 @@ impl Store {
             return Vec::new();
         }
         let shoppers: Vec<ShopperId> = visit.shoppers.iter().copied().collect();
-        lines(&self.attribution.holdings(&shoppers), self.config.cart)
+        let lines = lines(&self.attribution.holdings(&shoppers), self.config.cart);
+        if visit.in_doubt { self.doubted(&visit.id, lines) } else { lines }
     }
 
     /// Whoever holds something and never passed an entry is a visit without a credential.
@@ -437,6 +464,7 @@ impl Store {
                 self.floor.retire(*shopper, receipt.left);
             }
             self.carts.remove(&visit.id);
+            self.carried.remove(&visit.id);
             self.decisions.push(Decision::VisitClosed(receipt));
         }
         // Retiring tells of people leaving; nobody waits for it any more.

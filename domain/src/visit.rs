@@ -12,6 +12,10 @@ use crate::layout::StoreLayout;
 use crate::time::StoreTime;
 use crate::tracking::Assignment;
 
+mod outage;
+
+pub use outage::CarriedVisit;
+
 /// Limits of matching gates to shoppers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VisitConfig {
@@ -32,6 +36,8 @@ pub struct VisitConfig {
     pub missing_s: f64,
     /// Between leaving and the receipt, seconds.
     pub grace_s: f64,
+    /// A visit in doubt of whom nobody has been seen for so long is over, seconds.
+    pub abandoned_s: f64,
 }
 
 impl Default for VisitConfig {
@@ -45,6 +51,7 @@ impl Default for VisitConfig {
             doubt_s: 4.0,
             missing_s: 20.0,
             grace_s: 3.0,
+            abandoned_s: 300.0,
         }
     }
 }
@@ -130,9 +137,43 @@ pub struct Visit {
     /// When the latest of those who left did.
     last_left: Option<StoreTime>,
     leaving: Option<StoreTime>,
+    /// Nobody watched for a part of it, and who is who since then is not certain: a person looks at every line.
+    pub in_doubt: bool,
+    /// How often that was so.
+    doubts: u32,
+    /// Nothing else is known of it than what was told before.
+    carried: bool,
+    /// Since when it has been watched again.
+    watched_from: Option<StoreTime>,
 }
 
 impl Visit {
+    fn new(
+        id: VisitId,
+        credential: Option<Credential>,
+        party: u32,
+        entered: StoreTime,
+        gate: Option<GateIndex>,
+    ) -> Self {
+        Self {
+            id,
+            credential,
+            party,
+            entered,
+            gate,
+            shoppers: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            exited: BTreeSet::new(),
+            exits: 0,
+            last_left: None,
+            leaving: None,
+            in_doubt: false,
+            doubts: 0,
+            carried: false,
+            watched_from: None,
+        }
+    }
+
     /// Has everybody left? Those of a party who were never matched with anybody are waited for a while.
     fn is_over(&self, now: StoreTime, missing_s: f64) -> bool {
         let Some(last) = self.last_left else { return false };
@@ -152,6 +193,8 @@ pub struct Visits {
     by_shopper: BTreeMap<ShopperId, VisitId>,
     doubts: Vec<(ShopperId, ShopperId, f64)>,
     opened: u64,
+    /// The last time in which nobody watched.
+    unwatched: Option<(StoreTime, StoreTime)>,
 }
 
 impl Visits {
@@ -165,6 +208,7 @@ impl Visits {
             by_shopper: BTreeMap::new(),
             doubts: Vec::new(),
             opened: 0,
+            unwatched: None,
         }
     }
 
@@ -194,7 +238,7 @@ impl Visits {
     pub fn unmatched(&self, now: StoreTime) -> Vec<(GateIndex, StoreTime)> {
         self.open
             .iter()
-            .filter(|v| now.seconds_since(v.entered) <= self.config.match_until_s)
+            .filter(|v| Self::looking_s(v, now) <= self.config.match_until_s)
             .filter(|v| v.shoppers.len() < v.party as usize)
             .filter_map(|v| Some((v.gate?, v.entered)))
             .collect()
@@ -219,19 +263,8 @@ impl Visits {
         let text = format!("v-{}-{}", entered.micros, self.opened);
         // Digits and dashes are always an id.
         let id = VisitId::new(text).unwrap_or_else(|_| unreachable!("digits and dashes make an id"));
-        self.open.push(Visit {
-            id,
-            credential,
-            party,
-            entered,
-            gate,
-            shoppers: BTreeSet::new(),
-            gone: BTreeSet::new(),
-            exited: BTreeSet::new(),
-            exits: 0,
-            last_left: None,
-            leaving: None,
-        });
+        self.open.push(Visit::new(id, credential, party, entered, gate));
+        self.doubt_if_unwatched(self.open.len() - 1);
         self.open[self.open.len() - 1].clone()
     }
 
@@ -282,6 +315,8 @@ impl Visits {
     pub fn advance(&mut self, now: StoreTime, layout: &StoreLayout, floor: &FloorTracker) {
         self.match_entries(now, layout, floor);
         self.match_exits(now, layout, floor);
+        self.take_in(now, layout, floor);
+        self.give_up(now, floor);
         for visit in &mut self.open {
             // By exits, or gone through gates: the exit event may be missing or nameless.
             if visit.leaving.is_none() && visit.is_over(now, self.config.missing_s) {
@@ -319,7 +354,7 @@ impl Visits {
             .open
             .iter()
             .enumerate()
-            .filter(|(_, v)| now.seconds_since(v.entered) <= config.match_until_s)
+            .filter(|(_, v)| Self::looking_s(v, now) <= config.match_until_s)
             .filter_map(|(i, v)| Some((i, v.gate?, v.shoppers.len()..v.party as usize)))
             .flat_map(|(i, gate, free)| free.map(move |place| (i, gate, place)))
             .collect();
@@ -386,7 +421,9 @@ impl Visits {
         for passed in due {
             let found = match &passed.credential {
                 Some(credential) => {
-                    let at = self.open.iter().position(|v| v.credential.as_ref() == Some(credential));
+                    let is =
+                        |v: &Visit| v.credential.as_ref() == Some(credential) && v.entered <= passed.time;
+                    let at = self.open.iter().position(is);
                     at.map(|i| (i, None))
                 }
                 None => match self.who_left(&passed, layout, floor) {

@@ -45,6 +45,19 @@ pub fn people_out(observation: &PeopleObservation, layout: &StoreLayout) -> payl
     }
 }
 
+/// Numbers tracks and tracklets from `first` on instead of from 0: a camera that begins again must not seem to see
+/// those whom it saw before.
+pub fn renumber(message: &mut payload::People, first: u32) {
+    for person in &mut message.people {
+        person.track = person.track.map(|track| track.wrapping_add(first));
+        let Some(tracklet) = &mut person.tracklet else { continue };
+        tracklet.id = tracklet.id.wrapping_add(first);
+        for alike in tracklet.alike.iter_mut().flatten() {
+            alike.tracklet = alike.tracklet.wrapping_add(first);
+        }
+    }
+}
+
 /// People from the bus.
 ///
 /// # Errors
@@ -329,4 +342,35 @@ pub fn receipt_out(receipt: &Receipt, layout: &StoreLayout) -> Option<payload::V
         charge_minor: receipt.total(layout, false)?.minor,
         in_review_minor: receipt.total(layout, true)?.minor,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_camera_that_begins_again_uses_other_numbers() {
+        let alike = Some(vec![payload::Alike { tracklet: 2, log_odds: 1.0 }]);
+        let mut message = payload::People {
+            camera: "cam1".into(),
+            time_us: 0,
+            people: vec![payload::Person {
+                foot: [1.0, 1.0],
+                cov: [0.1, 0.0, 0.1],
+                score: 0.9,
+                height: None,
+                hands: Vec::new(),
+                hand_sd: None,
+                track: Some(1),
+                tracklet: Some(payload::Tracklet { id: 3, alike }),
+            }],
+        };
+        let as_it_is = message.clone();
+        renumber(&mut message, 0);
+        assert_eq!(message, as_it_is);
+        renumber(&mut message, u32::MAX);
+        let tracklet = message.people[0].tracklet.as_ref().unwrap();
+        let compared = tracklet.alike.as_ref().map(|all| all[0].tracklet);
+        assert_eq!((message.people[0].track, tracklet.id, compared), (Some(0), 2, Some(1)));
+    }
 }

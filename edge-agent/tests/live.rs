@@ -152,6 +152,13 @@ async fn a_store_with_a_serial_scale_and_a_gate_lives() {
     .await;
     assert_eq!((passed.credential.as_deref(), passed.party, passed.gate.as_str()), (Some("c1"), 2, "door"));
 
+    // At rest the scale's own noise is told: 0.56 g.
+    let noise_mg = wait_for(&mut inbox, "noise", |m| match m {
+        Incoming::Status(s) => s.counters.get("plate_noise_mg").copied(),
+        _ => None,
+    })
+    .await;
+    assert!((200..1_500).contains(&noise_mg), "{noise_mg}");
     load_g.store(5_000 - 538, Ordering::Relaxed);
     let lift = wait_for(&mut inbox, "lift", |m| match m {
         Incoming::Event(e) => match e.body {
@@ -234,4 +241,107 @@ async fn counts_of_a_microcontroller_come_over_the_bus() {
     .await;
     sending.abort();
     assert!((lift_g.unwrap() + 260.0).abs() < 3.0, "{lift_g:?}");
+}
+
+/// A shopper whom a camera of ours sees, 10 times a second, on the way to where they are told to go.
+async fn walk(
+    client: BusClient,
+    mut to: tokio::sync::watch::Receiver<Option<[f64; 2]>>,
+    at: tokio::sync::watch::Sender<[f64; 2]>,
+) {
+    use linefree_bus::client::Outgoing;
+    use linefree_bus::payload::{People, Person, Watermark};
+
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        ticks.tick().await;
+        let mut people = Vec::new();
+        let target = *to.borrow_and_update();
+        if let Some(target) = target {
+            at.send_modify(|at| {
+                let way = [target[0] - at[0], target[1] - at[1]];
+                let step = 0.1 / way[0].hypot(way[1]).max(0.1);
+                *at = [at[0] + step * way[0], at[1] + step * way[1]];
+            });
+            let foot = *at.borrow();
+            let cov = [0.02, 0.0, 0.02];
+            let (height, hands, hand_sd, tracklet) = (None, Vec::new(), None, None);
+            people.push(Person { foot, cov, score: 0.9, height, hands, hand_sd, track: None, tracklet });
+        }
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let time_us = now.as_micros() as i64;
+        let people = People { camera: "cam1".into(), time_us, people };
+        let mark = Watermark::unnumbered("cam1", time_us, false);
+        if client.publish(Outgoing::People(people)).is_err()
+            || client.publish(Outgoing::Watermark(mark)).is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// Every role of a live store killed at once, with somebody in it who has taken something.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_in_the_store_when_all_of_it_is_killed_gets_one_receipt() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = EmbeddedBroker::start(BrokerConfig::loopback()).await.unwrap();
+    let (far, path) = line();
+    let gate = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let key = folder.path().join("issuer");
+    assert!(agent(&["credential", "key", "--out", key.to_str().unwrap()]).status().unwrap().success());
+    let config = folder.path().join("store.toml");
+    let camera = "[[camera]]\nid = \"cam1\"\nsize_px = [600, 400]\n\
+                  homography = [0.01, 0.0, 0.0, 0.0, 0.01, 0.0, 0.0, 0.0, 1.0]\n";
+    std::fs::write(&config, store_toml(&path, gate, camera)).unwrap();
+    let (client, mut inbox) = listen(&broker).await;
+    let url = broker.url().to_string();
+    let start = || {
+        let mut command = agent(&["all", "--config", config.to_str().unwrap(), "--bus", &url]);
+        Agent(command.stderr(Stdio::null()).spawn().unwrap())
+    };
+    let store = start();
+    let load_g = Arc::new(AtomicI32::new(5_000));
+    let speaking = Arc::clone(&load_g);
+    std::thread::spawn(move || speak(far, &speaking));
+    let weighed = |m| match m {
+        Incoming::Status(s) => (s.counters.get("weights").is_some_and(|n| *n > 60)).then_some(()),
+        _ => None,
+    };
+    wait_for(&mut inbox, "weights", weighed).await;
+
+    let private = key.with_extension("key");
+    let args = ["credential", "issue", "--key", private.to_str().unwrap(), "--store", "live"];
+    let code = agent(&args).args(["--credential", "c1", "--party", "1"]).output().unwrap();
+    let answer = present(gate, &String::from_utf8(code.stdout).unwrap()).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let (go, to) = tokio::sync::watch::channel(Some([0.3, 1.7]));
+    let (at, mut place) = tokio::sync::watch::channel([2.5, 0.05]);
+    tokio::spawn(walk(client.clone(), to, at));
+    place.wait_for(|at| (at[1] - 1.7).abs() < 0.05).await.unwrap();
+    load_g.store(5_000 - 538, Ordering::Relaxed);
+    wait_for(&mut inbox, "cart", |m| match m {
+        Incoming::Event(e) => matches!(e.body, EventBody::CartChanged(_)).then_some(()),
+        _ => None,
+    })
+    .await;
+    // SIGKILL to every role.
+    drop(store);
+    let _again = start();
+    wait_for(&mut inbox, "weights again", weighed).await;
+    go.send(Some([2.5, -0.4])).unwrap();
+    place.wait_for(|at| at[1] < -0.35).await.unwrap();
+    go.send(None).unwrap();
+    let receipt = wait_for(&mut inbox, "receipt", |m| match m {
+        Incoming::Event(e) => match e.body {
+            EventBody::VisitClosed(closed) => Some(closed),
+            _ => None,
+        },
+        _ => None,
+    })
+    .await;
+    assert_eq!(receipt.credential.as_deref(), Some("c1"));
+    let lines: Vec<_> = receipt.lines.iter().map(|l| (l.name.as_str(), l.quantity)).collect();
+    assert_eq!(lines, [("Water", 1)]);
+    // Charged, or looked at where it was away for too long to be sure.
+    assert_eq!(receipt.charge_minor + receipt.in_review_minor, 199);
 }

@@ -169,6 +169,10 @@ pub struct ServeArgs {
     /// Where the embedded broker listens; port 0 takes a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:1883")]
     pub broker: SocketAddr,
+    /// A proxy that does TLS stands before the embedded broker: without it, and without --guard, only this machine is
+    /// listened to.
+    #[arg(long, conflicts_with_all = ["bus", "guard"])]
+    pub broker_behind_tls: bool,
     /// Let devices connect over mutual TLS at this address, with access rules, in front of the embedded broker.
     #[arg(long, value_name = "ADDR:PORT", requires = "tls_dir", conflicts_with = "bus")]
     pub guard: Option<SocketAddr>,

@@ -143,6 +143,7 @@ fn settings(args: &ServeArgs) -> anyhow::Result<Settings> {
             (Some(listen), Some(tls_dir)) => {
                 Bus::Guarded { broker: args.broker, listen, tls_dir: tls_dir.clone() }
             }
+            _ if args.broker_behind_tls => Bus::EmbeddedBehindTls(args.broker),
             _ => Bus::Embedded(args.broker),
         },
     };

@@ -69,6 +69,8 @@ pub enum Bus {
     },
     /// A broker within this process.
     Embedded(SocketAddr),
+    /// The same behind a proxy that does TLS: then, and only then, it may listen beyond this machine.
+    EmbeddedBehindTls(SocketAddr),
     /// A broker within this process that devices reach over mutual TLS only.
     Guarded {
         /// Where the broker itself listens, behind a login of its own.
@@ -241,6 +243,9 @@ impl Server {
                 url
             }
             Bus::Embedded(listen) => embedded(BrokerConfig::on(listen)).await?.url(),
+            Bus::EmbeddedBehindTls(listen) => {
+                embedded(BrokerConfig { behind_tls: true, ..BrokerConfig::on(listen) }).await?.url()
+            }
             Bus::Guarded { broker, listen, tls_dir } => guarded(broker, listen, tls_dir).await?,
         };
         let live = Arc::new(Live::default());

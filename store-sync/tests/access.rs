@@ -363,6 +363,10 @@ async fn other_machines_are_listened_to_behind_tls_only() {
     settings.listen = "0.0.0.0:0".parse().unwrap();
     let told = Server::start(settings).await.err().unwrap().to_string();
     assert!(told.contains("--behind-tls"), "{told}");
+    let mut settings = corner::settings(&dir.path().join("data"));
+    settings.bus = store_sync::serve::Bus::Embedded("0.0.0.0:0".parse().unwrap());
+    let told = format!("{:#}", Server::start(settings).await.err().unwrap());
+    assert!(told.contains("--broker-behind-tls"), "{told}");
 }
 
 /// Whatever the description offers, and however broken the request: who has not signed in is refused, but where one signs

@@ -1,14 +1,17 @@
 //! Keys and certificates in a folder, and TLS made of them.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 
 use super::authority::{write_secret, write_whole};
 use super::{DeviceName, IdentityError, new_key, request};
@@ -114,17 +117,78 @@ fn provider() -> Arc<CryptoProvider> {
 /// Who a device is to a broker over TLS.
 pub type TlsIdentity = Arc<ClientConfig>;
 
-/// TLS of a device: it trusts the folder's authority only, and shows the source's certificate.
+/// TLS of a device: it trusts the folder's authority only, and shows the source's certificate, as it stands in the folder
+/// at each connection: a renewed one needs no restart.
 ///
 /// # Errors
 /// [`IdentityError`], naming the file and what makes it.
 pub fn client_config(dir: &IdentityDir, source: &str) -> Result<Arc<ClientConfig>, IdentityError> {
-    let (chain, key) = own(dir, source)?;
+    let newest = Newest::read(dir, source)?;
     let builder = ClientConfig::builder_with_provider(provider());
     let builder = builder.with_safe_default_protocol_versions().map_err(tls)?;
-    let config =
-        builder.with_root_certificates(roots(dir)?).with_client_auth_cert(chain, key).map_err(tls)?;
+    let mut config = builder.with_root_certificates(roots(dir)?).with_client_cert_resolver(Arc::new(newest));
+    // A session that is taken up again would go on with the certificate that it began with.
+    config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
+}
+
+/// When files were last written, and how long they are.
+pub(crate) type Stamps = Vec<Option<(SystemTime, u64)>>;
+
+/// Stamps of files: different ones where one was replaced.
+pub(crate) fn stamps(paths: &[PathBuf]) -> Stamps {
+    let stamp = |path: &PathBuf| {
+        let meta = std::fs::metadata(path).ok()?;
+        Some((meta.modified().ok()?, meta.len()))
+    };
+    paths.iter().map(stamp).collect()
+}
+
+/// A source's certificate and key as they stand in the folder now.
+#[derive(Debug)]
+struct Newest {
+    dir: IdentityDir,
+    source: String,
+    read: Mutex<(Stamps, Arc<CertifiedKey>)>,
+}
+
+impl Newest {
+    fn read(dir: &IdentityDir, source: &str) -> Result<Self, IdentityError> {
+        let (dir, source) = (dir.clone(), source.to_owned());
+        let read = (Self::stamps(&dir, &source), Self::load(&dir, &source)?);
+        Ok(Self { dir, source, read: Mutex::new(read) })
+    }
+
+    fn stamps(dir: &IdentityDir, source: &str) -> Stamps {
+        stamps(&[dir.certificate(source), dir.key(source)])
+    }
+
+    fn load(dir: &IdentityDir, source: &str) -> Result<Arc<CertifiedKey>, IdentityError> {
+        let (chain, key) = own(dir, source)?;
+        Ok(Arc::new(CertifiedKey::from_der(chain, key, &provider()).map_err(tls)?))
+    }
+}
+
+impl ResolvesClientCert for Newest {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let now = Self::stamps(&self.dir, &self.source);
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.0 != now {
+            match Self::load(&self.dir, &self.source) {
+                Ok(key) => {
+                    tracing::info!(source = self.source, "a renewed certificate is shown from now on");
+                    *read = (now, key);
+                }
+                // Perhaps it is just being copied: the old one is shown, and the next connection looks again.
+                Err(error) => tracing::warn!(source = self.source, %error, "a renewed certificate is no use"),
+            }
+        }
+        Some(Arc::clone(&read.1))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
 }
 
 /// Whether those who connect must show who they are.
@@ -160,7 +224,11 @@ pub fn server_config_for(
         Clients::Anyone => builder.with_no_client_auth(),
         Clients::Certified => builder.with_client_cert_verifier(client_verifier(dir)?),
     };
-    Ok(Arc::new(builder.with_single_cert(chain, key).map_err(tls)?))
+    let mut config = builder.with_single_cert(chain, key).map_err(tls)?;
+    // A session that is taken up again would not ask whether its certificate still holds.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
 }
 
 /// Who is let in: whoever shows a certificate of the folder's authority that is not in its list of revoked ones, as both

@@ -19,6 +19,7 @@ pub use authority::{Authority, Issued};
 pub use files::{
     Clients, IdentityDir, TlsIdentity, client_config, client_verifier, server_config, server_config_for,
 };
+pub(crate) use files::{Stamps, stamps};
 
 /// Role of the broker's own certificate: it serves, and is no device.
 pub const BROKER: &str = "broker";

@@ -257,7 +257,7 @@ impl FloorTracker {
     fn has_left(&self, body: &Body, now: StoreTime) -> Option<Option<GateIndex>> {
         body.id?;
         let c = &self.config;
-        let unseen = body.unseen_s(now);
+        let unseen = self.looked_for_s(body, now);
         if unseen < c.left_walking_s.max(FRAMES_MISSED * self.slowest_s(body)) {
             return None;
         }

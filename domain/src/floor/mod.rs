@@ -24,6 +24,7 @@ mod linking;
 mod meetings;
 mod motion;
 mod near;
+mod outage;
 mod project;
 mod stretches;
 mod tracker;

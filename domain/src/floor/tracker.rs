@@ -9,6 +9,7 @@ use super::history::{HandSighting, History, Position};
 use super::life::Exit;
 use super::meetings::Meeting;
 use super::motion::{Walk, largest_eigenvalue};
+use super::outage::Outage;
 use super::stretches::{Stretch, StretchNumber};
 use super::{FloorConfig, FloorEvent, PeopleObservation, Person, Shopper};
 use crate::geometry::Polygon;
@@ -122,6 +123,8 @@ pub struct FloorTracker {
     pub(super) doubted: Vec<(ShopperId, ShopperId, StoreTime)>,
     /// Who is near whom, or has just parted.
     pub(super) meetings: Vec<Meeting>,
+    /// The last time in which nobody watched.
+    pub(super) outage: Option<Outage>,
 }
 
 impl FloorTracker {
@@ -160,6 +163,7 @@ impl FloorTracker {
             entered: Vec::new(),
             doubted: Vec::new(),
             meetings: Vec::new(),
+            outage: None,
         }
     }
 

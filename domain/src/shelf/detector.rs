@@ -117,6 +117,12 @@ impl ShelfDetector {
         std::mem::take(&mut self.faults)
     }
 
+    /// Standard deviation at rest of the noisiest plate, grams; none before one has rested.
+    #[must_use]
+    pub fn noisiest_g(&self) -> Option<f64> {
+        self.plates.iter().filter_map(|p| p.detector.noise_g()).max_by(f64::total_cmp)
+    }
+
     /// The settled weight of a plate, grams, once there is one.
     #[must_use]
     pub fn level_g(&self, plate: PlateIndex) -> Option<f64> {

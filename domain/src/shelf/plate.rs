@@ -132,6 +132,11 @@ impl PlateDetector {
         }
     }
 
+    /// Standard deviation at rest, grams.
+    pub fn noise_g(&self) -> Option<f64> {
+        self.noise_sd_g
+    }
+
     /// When the plate began to be handled, if it is being handled now.
     #[must_use]
     pub fn active_since(&self) -> Option<StoreTime> {

@@ -72,7 +72,7 @@ pub(super) async fn run(site: Site) -> anyhow::Result<()> {
         let tap = tap_progress(inbox);
         let (site, handle) = (Arc::clone(&site), Handle::current());
         threads.spawn_blocking(move || {
-            Watch { site, vision, device, tap, handle, offset_s: assignment.offset_s }.run()
+            Watch { site, vision, device, tap, handle, offset_s: assignment.offset_s, age_ms: None }.run()
         });
     }
     let (mut frames, mut stages) = (0, Stages::default());
@@ -122,6 +122,22 @@ fn assignments(site: &Site) -> anyhow::Result<Vec<Assignment>> {
     Ok(assignments)
 }
 
+/// Where a process begins to number tracks: no camera has as many a second, so one that begins again uses no number of
+/// those that the floor may remember.
+fn first_track() -> u32 {
+    const A_SECOND: u32 = 4_096;
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    (since.as_secs() as u32).wrapping_mul(A_SECOND)
+}
+
+/// How old something is by the wall clock; nothing where a file is shown as a camera, with times of its own.
+fn age_ms(time: StoreTime) -> Option<u64> {
+    const MOST_MS: u64 = 3_600_000;
+    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
+    let age_us = i64::try_from(wall.as_micros()).ok()?.saturating_sub(time.micros);
+    u64::try_from(age_us / 1_000).ok().filter(|ms| *ms < MOST_MS)
+}
+
 /// One camera's thread.
 struct Watch {
     site: Site,
@@ -130,6 +146,8 @@ struct Watch {
     tap: ProgressTap,
     handle: Handle,
     offset_s: f64,
+    /// How old the newest frame was when its people were told, milliseconds; live cameras only.
+    age_ms: Option<u64>,
 }
 
 impl Watch {
@@ -139,6 +157,8 @@ impl Watch {
         let recorded = site.recording.as_ref().map(|r| r.manifest.start);
         let start = recorded.unwrap_or_default().plus_s(self.offset_s);
         let mut pacer = recorded.map(|at| Pacer::new(site.pace, at, self.tap.progress.clone()));
+        // A recording tells the same each time.
+        let first_track = recorded.map_or_else(first_track, |_| 0);
         let mut last = start;
         loop {
             if *site.stop.borrow() && recorded.is_none() {
@@ -163,7 +183,9 @@ impl Watch {
             last = people.time;
             // Before the camera's watermark: whoever has that has the views, too.
             self.look(people.time)?;
-            let message = Outgoing::People(convert::people_out(&people, layout));
+            let mut told = convert::people_out(&people, layout);
+            convert::renumber(&mut told, first_track);
+            let message = Outgoing::People(told);
             let mark = Outgoing::Watermark(Watermark::unnumbered(
                 self.device.source.as_str(),
                 people.time.micros,
@@ -179,6 +201,7 @@ impl Watch {
             } else {
                 self.device.client.publish(message)?;
                 self.device.client.publish(mark)?;
+                self.age_ms = age_ms(people.time);
             }
             if self.vision.frames().is_multiple_of(STATUS_EVERY) {
                 self.tell_status();
@@ -226,6 +249,9 @@ impl Watch {
             ("frames_detected".to_string(), looks.detected),
             ("frames_dropped".to_string(), self.vision.dropped()),
         ]);
+        if let Some(age_ms) = self.age_ms {
+            counters.insert("frame_age_ms".into(), age_ms);
+        }
         if let Some(clear) = self.vision.clear() {
             let percent = |share: f64| (share * 100.0).round().clamp(0.0, 1_000.0) as u64;
             counters.insert("sharpness_percent".into(), percent(clear.sharpness));

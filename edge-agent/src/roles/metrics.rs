@@ -1,7 +1,7 @@
 //! `/metrics` of an agent, in Prometheus' text format (version 0.0.4), and `/healthz`.
 //!
 //! Every counter that a role tells the bus in its status stands here too, as `linefree_{counter}_total` with the labels
-//! `source` and `role`; the device's own gauges as `linefree_device_{gauge}`. `/healthz` answers 200 while every role
+//! `source` and `role`; what is no count but a state ([`GAUGES`]) as the gauge `linefree_{name}`; the device's own gauges as `linefree_device_{gauge}`. `/healthz` answers 200 while every role
 //! of this process has told its status within [`SILENT`], else 503 with the names of those that have not.
 //!
 //! The same freshness feeds systemd's watchdog: an agent that hangs is restarted.
@@ -24,6 +24,9 @@ use tokio::net::TcpListener;
 
 /// A role that has told nothing for this long is not well.
 pub(super) const SILENT: Duration = Duration::from_secs(30);
+
+/// What a role tells of its state as it is now.
+const GAUGES: [&str; 3] = ["frame_age_ms", "memory_failed", "plate_noise_mg"];
 
 #[derive(Debug)]
 struct Told {
@@ -85,13 +88,14 @@ impl Metrics {
         let mut text = String::new();
         // Writing to a String cannot fail.
         for (name, values) in by_name {
+            let (kind, end) = if GAUGES.contains(&name) { ("gauge", "") } else { ("counter", "_total") };
             let name = sound(name);
-            let _ = writeln!(text, "# TYPE linefree_{name}_total counter");
+            let _ = writeln!(text, "# TYPE linefree_{name}{end} {kind}");
             for (source, told, value) in values {
                 let source = source.replace(['\\', '"', '\n'], "_");
                 let _ = writeln!(
                     text,
-                    "linefree_{name}_total{{source=\"{source}\",role=\"{}\"}} {value}",
+                    "linefree_{name}{end}{{source=\"{source}\",role=\"{}\"}} {value}",
                     told.role
                 );
             }
@@ -149,7 +153,8 @@ mod tests {
     #[test]
     fn counters_and_gauges_are_prometheus_text() {
         let metrics = Metrics::default();
-        metrics.tell("shelf-1", "shelf", &BTreeMap::from([("weights".into(), 7), ("fault_stuck".into(), 1)]));
+        let shelf = [("weights".into(), 7), ("fault_stuck".into(), 1), ("plate_noise_mg".into(), 310)];
+        metrics.tell("shelf-1", "shelf", &BTreeMap::from(shelf));
         metrics.tell(
             "cam\"1",
             "camera",
@@ -164,6 +169,8 @@ mod tests {
         assert!(
             text.contains("# TYPE linefree_device_temperature_c gauge\nlinefree_device_temperature_c 41.5\n")
         );
+        let noise = "gauge\nlinefree_plate_noise_mg{source=\"shelf-1\",role=\"shelf\"} 310\n";
+        assert!(text.contains(noise), "{text}");
         assert_eq!(text.matches("# TYPE linefree_weights_total").count(), 1, "one type line a name");
     }
 

@@ -96,6 +96,9 @@ pub(super) fn counters(
         ("bad_weights".to_string(), seen.bad_weights),
         ("shelf_events".to_string(), seen.events),
     ]);
+    if let Some(noise_g) = detector.noisiest_g() {
+        counters.insert("plate_noise_mg".into(), (noise_g * 1e3).round() as u64);
+    }
     counters.extend(faults.iter().map(|(name, n)| (format!("fault_{name}"), *n)));
     counters
 }

@@ -1,5 +1,5 @@
 //! A real agent's process, and a scale on a pseudo-terminal for it.
-#![allow(clippy::unwrap_used)] // Helpers of tests are not known as tests to clippy.
+#![allow(clippy::unwrap_used, dead_code)] // Helpers of tests are not known as tests to clippy; not each test uses all.
 
 use std::fs::File;
 use std::io::Write;
